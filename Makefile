@@ -1,0 +1,43 @@
+# make quickstart   sets up .venv and runs the main job: synthetic people, training, AP, pictures
+# make test         adds the test tools and runs the quick tests
+# make check        linter, formatter, types
+#
+# PYTHON is what .venv is made with (3.11 or newer); MARKERS chooses tests, e.g. MARKERS='not soak'.
+
+PYTHON ?= python3
+VENV ?= .venv
+MARKERS ?= not slow and not soak and not gpu
+BIN := $(VENV)/bin
+
+.NOTPARALLEL:
+.PHONY: help quickstart test check
+
+help:
+	@sed -n '/^$$/q; s/^# //p' Makefile
+
+quickstart: $(VENV)/.installed
+	$(BIN)/pose quickstart --out runs/quickstart
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "$(MARKERS)"
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# pip comes last into .venv, and the stamps after an installation, so that what broke off is begun
+# again.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
+		sys.exit(sys.version_info < (3, 11) and "pose needs Python 3.11 or newer, this is " + v \
+		+ "; name another, as in: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.py | $(BIN)/pip
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+$(VENV)/.installed-test: setup.py | $(BIN)/pip
+	$(BIN)/python -m pip install --editable '.[test]'
+	touch $@ $(VENV)/.installed

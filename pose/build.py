@@ -1,0 +1,272 @@
+"""The composition root: a configuration becomes objects. Only this file and the commands see it."""
+
+import copy
+import logging
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from easydict import EasyDict
+from torch import nn
+from torch.utils.data import DataLoader, Sampler
+
+from pose import __version__
+from pose.codecs import Codec, build_codec
+from pose.config import plain, resolve
+from pose.data.augment import CropPolicy
+from pose.data.coco import load_coco, load_detections
+from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, quiet_worker
+from pose.engine.distributed import Ranks
+from pose.engine.evaluation import network_decoder, predict_people
+from pose.engine.optim import build_optimizer, learning_rate
+from pose.engine.trainer import Run
+from pose.geometry import box_center_extent
+from pose.images import ImageFolder
+from pose.inference.predict import Predictor
+from pose.losses import LOSSES
+from pose.metrics.coco import CocoEvaluator
+from pose.models.pose_model import PoseModel, build_model
+from pose.models.weights import init_from, load_strict, load_weights, read_config
+from pose.skeleton import Skeleton, skeleton_from_category, skeleton_to_category
+from pose.structures import People, collate
+
+logger = logging.getLogger(__name__)
+
+GROUND_TRUTH = "gt"
+"""What stands for the boxes of the annotations wherever a detection file could be named."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network and what belongs to it."""
+
+    model: PoseModel
+    codec: Codec
+    skeleton: Skeleton
+    cfg: EasyDict
+    source: str
+
+
+def data_path(cfg: EasyDict, name: str) -> Path:
+    """The path that `data.<name>` stands for: relative ones start at data.root."""
+    return Path(cfg.data.root) / cfg.data[name]
+
+
+def load_people(cfg: EasyDict, split: str, skeleton: Skeleton | None = None) -> People:
+    """The labelled people of 'train' or 'val'."""
+    return load_coco(data_path(cfg, f"{split}_annotations"), skeleton)
+
+
+def load_boxes(cfg: EasyDict, boxes: str | Path, skeleton: Skeleton | None = None) -> People:
+    """The validation people to look at: labelled ones for 'gt', else those of a detection file."""
+    if str(boxes) == GROUND_TRUTH:
+        return load_people(cfg, "val", skeleton)
+    return load_detections(
+        Path(boxes),
+        data_path(cfg, "val_annotations"),
+        score_threshold=cfg.test.box_score_threshold,
+        skeleton=skeleton,
+    )
+
+
+def codec_of(cfg: EasyDict, stride: int) -> Codec:
+    return build_codec(cfg.codec.name, tuple(cfg.model.input_size), cfg.codec.sigma, stride)
+
+
+def model_of(cfg: EasyDict, skeleton: Skeleton) -> tuple[PoseModel, Codec]:
+    """A network with fresh weights that depend on the seed, and its codec."""
+    with torch.device("meta"):
+        stride = build_model(cfg.model.name, 1).stride
+    codec = codec_of(cfg, stride)
+    torch.manual_seed(cfg.seed)
+    return build_model(cfg.model.name, codec.channels(skeleton.num_keypoints)), codec
+
+
+def load_network(path: Path) -> Network:
+    """The network of a weights file or checkpoint, from the config and skeleton inside it."""
+    content = read_config(path)
+    if content is None or "skeleton" not in content:
+        raise ValueError(
+            f"{path}: says nothing of its network and keypoints; give a checkpoint or "
+            "best.safetensors of a training run"
+        )
+    layer = {key: value for key, value in content.items() if key != "skeleton"}
+    cfg = EasyDict(resolve(layer, f"{path}: config"))
+    skeleton = skeleton_from_category(content["skeleton"], f"{path}: skeleton")
+    model, codec = model_of(cfg, skeleton)
+    load_strict(model, load_weights(path), str(path))
+    return Network(model, codec, skeleton, cfg, str(path))
+
+
+def check_same_network(cfg: EasyDict, network: Network, skeleton: Skeleton) -> None:
+    """ValueError that says in what a config and the weights given with it differ."""
+    differences = [
+        f"{key} is {ours} in the config, {theirs} in the weights"
+        for key, ours, theirs in (
+            ("model.name", cfg.model.name, network.cfg.model.name),
+            ("model.input_size", list(cfg.model.input_size), list(network.cfg.model.input_size)),
+            ("codec.name", cfg.codec.name, network.cfg.codec.name),
+            ("codec.sigma", cfg.codec.sigma, network.cfg.codec.sigma),
+        )
+        if ours != theirs
+    ]
+    if skeleton.keypoints != network.skeleton.keypoints:
+        ours, theirs = skeleton.num_keypoints, network.skeleton.num_keypoints
+        missing = sorted(set(skeleton.keypoints) ^ set(network.skeleton.keypoints))
+        differences.append(
+            f"the annotations have {ours} keypoints, the weights {theirs} "
+            f"(different: {', '.join(missing) or 'their order'})"
+        )
+    if differences:
+        raise ValueError(f"{network.source}: {'; '.join(differences)}")
+
+
+def predictor_of(network: Network, device: torch.device) -> Predictor:
+    """A network ready for pictures."""
+    return Predictor(
+        network.model,
+        network.codec,
+        network.skeleton,
+        device,
+        flip=network.cfg.test.flip,
+        batch_size=network.cfg.test.batch_size,
+    )
+
+
+def loader_of(
+    dataset: PoseDataset, order: Sampler, workers: int, device: torch.device
+) -> DataLoader:
+    """Batches in the sampler's order, read by `workers` processes that stay."""
+    return DataLoader(
+        dataset,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=quiet_worker if workers else None,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def evaluation_loader(cfg: EasyDict, people: People, ranks: Ranks) -> DataLoader:
+    images = ImageFolder(data_path(cfg, "val_images"))
+    dataset = PoseDataset(people, images, tuple(cfg.model.input_size))
+    order = EvaluationOrder(len(people), cfg.test.batch_size, ranks.rank, ranks.world_size)
+    return loader_of(dataset, order, cfg.data.workers, ranks.device)
+
+
+def evaluator_of(cfg: EasyDict, people: People) -> CocoEvaluator:
+    """COCO's figures on the validation annotations for the people looked at."""
+    _, extents = box_center_extent(people.boxes, tuple(cfg.model.input_size))
+    return CocoEvaluator(
+        data_path(cfg, "val_annotations"),
+        people,
+        extents.prod(axis=1),
+        keypoint_score_threshold=cfg.test.keypoint_score_threshold,
+        nms_threshold=cfg.test.nms_threshold,
+        soft_nms=cfg.test.soft_nms,
+    )
+
+
+def training_dataset(cfg: EasyDict, people: People) -> PoseDataset:
+    size = tuple(cfg.model.input_size)
+    policy = CropPolicy(
+        size,
+        scale=cfg.augment.scale,
+        rotation=cfg.augment.rotation,
+        rotation_chance=cfg.augment.rotation_chance,
+        flip_chance=cfg.augment.flip_chance,
+        half_body_chance=cfg.augment.half_body_chance,
+        upper_index=tuple(int(i) for i in people.skeleton.upper_index),
+    )
+    return PoseDataset(people, ImageFolder(data_path(cfg, "train_images")), size, policy, cfg.seed)
+
+
+def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
+    """A training run from its beginning: fresh weights, or those of `init`."""
+    if not len(people):
+        raise ValueError(
+            f"{data_path(cfg, 'train_annotations')}: no person with labelled keypoints and a box; "
+            "there is nothing to train on"
+        )
+    model, codec = model_of(cfg, people.skeleton)
+    if cfg.init:
+        source = read_config(cfg.init) or {}
+        names = source.get("skeleton", {}).get("keypoints")
+        init_from(model, load_weights(cfg.init), people.skeleton.keypoints, names, cfg.init)
+    model = model.to(ranks.device).to(memory_format=torch.channels_last)
+    order = TrainingOrder(len(people), cfg.train.batch_size, cfg.seed, ranks.rank, ranks.world_size)
+    steps = len(order)
+    return Run(
+        model=model,
+        codec=codec,
+        loss=LOSSES[cfg.train.loss],
+        optimizer=build_optimizer(model, cfg.train.optimizer, cfg.train.lr, cfg.train.weight_decay),
+        rate=lambda step: learning_rate(
+            step,
+            lr=cfg.train.lr,
+            schedule=cfg.train.schedule,
+            steps_per_epoch=steps,
+            epochs=cfg.train.epochs,
+            lr_steps=tuple(cfg.train.lr_steps),
+            warmup_steps=cfg.train.warmup_steps,
+        ),
+        loader=loader_of(training_dataset(cfg, people), order, cfg.data.workers, ranks.device),
+        order=order,
+        ranks=ranks,
+        folder=folder,
+        identity={"config": described(cfg, people.skeleton), "versions": versions()},
+        epochs=cfg.train.epochs,
+        average=copy.deepcopy(model).eval() if cfg.train.ema_decay else None,
+        ema_decay=cfg.train.ema_decay,
+        clip_norm=cfg.train.clip_norm,
+        amp=cfg.train.amp,
+    )
+
+
+def described(cfg: Mapping[str, Any], skeleton: Skeleton) -> dict[str, Any]:
+    """The resolved config with the skeleton beside it, as every weights file carries it."""
+    return {**plain(cfg), "skeleton": skeleton_to_category(skeleton)}
+
+
+def figures_during_training(
+    cfg: EasyDict, skeleton: Skeleton, codec: Codec, ranks: Ranks
+) -> Callable[[nn.Module], dict[str, float]] | None:
+    """model -> the evaluator's figures on data.val_boxes; None where no validation set is named."""
+    if not cfg.data.val_annotations:
+        logger.warning("data.val_annotations is empty: no evaluation, the last weights are kept")
+        return None
+    boxes = cfg.data.val_boxes
+    people = load_boxes(cfg, boxes if boxes == GROUND_TRUTH else data_path(cfg, "val_boxes"))
+    if people.skeleton.keypoints != skeleton.keypoints:
+        raise ValueError(
+            f"{data_path(cfg, 'val_annotations')}: its keypoints are not those of "
+            f"{data_path(cfg, 'train_annotations')}"
+        )
+    loader = evaluation_loader(cfg, people, ranks)
+    flip_index = skeleton.flip_index if cfg.test.flip else None
+
+    def figures(model: nn.Module) -> dict[str, float]:
+        decode = network_decoder(model, codec, ranks.device, flip_index)
+        found = predict_people(decode, loader, people, ranks)
+        evaluator = evaluator_of(cfg, people)
+        evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
+        return evaluator.compute()
+
+    return figures
+
+
+def versions() -> dict[str, str]:
+    """What a figure was made with: results depend on OpenCV's warp and torch's arithmetic."""
+    return {
+        "pose": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,120 @@
+"""The published codec: a Gaussian centred on a whole cell, a peak read out with a quarter offset.
+
+Source: Xiao, Wu, Wei (Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018) and Sun
+et al. (Deep High-Resolution Representation Learning for Human Pose Estimation, CVPR 2019), with
+the arithmetic of their released code. Cell x shows input pixel stride * x: no half-cell offset.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from pose.geometry import Size
+
+WINDOW = 3.0
+"""A target's Gaussian is cut off at this many sigmas."""
+
+QUARTER = 0.25
+"""The decoded point moves this many cells towards the higher neighbour."""
+
+
+@dataclass(frozen=True)
+class GaussianCodec:
+    """Heatmaps (B, K, h, w) with h, w = input size / stride; sigma in cells."""
+
+    input_size: Size
+    sigma: float
+    stride: int = 4
+
+    @property
+    def heatmap_size(self) -> Size:
+        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
+
+    def channels(self, num_keypoints: int) -> int:
+        return num_keypoints
+
+    def encode(
+        self, keypoints: torch.Tensor, labelled: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Targets with maximum 1 at the nearest cell; all zero where unlabelled or out of reach."""
+        center = torch.trunc(keypoints / self.stride + 0.5)
+        weights = (labelled.bool() & in_reach(center, self.heatmap_size, self.sigma)).float()
+        return gaussian_maps(center, self.heatmap_size, self.sigma, WINDOW) * (
+            weights[..., None, None]
+        ), weights
+
+    def decode(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The highest cell (the first of equals), a quarter cell towards its higher neighbours.
+
+        The offset is taken where the peak is more than one cell from every border. An empty map
+        (nothing above 0) gives (0, 0).
+        """
+        cells, scores = find_peaks(maps)
+        width, height = self.heatmap_size
+        x, y = cells.unbind(-1)
+        inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+        near = neighbourhood(maps, cells, radius=1)
+        slope = torch.stack(
+            [near[..., 1, 2] - near[..., 1, 0], near[..., 2, 1] - near[..., 0, 1]], dim=-1
+        )
+        return (cells + QUARTER * slope.sign() * inside[..., None]) * self.stride, scores
+
+    def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
+        """Columns reversed, pairs swapped, then one column to the right.
+
+        On this grid a reversed map lands 0.75 cells to the left; the published shift by a whole
+        column (column 0 stays as it is) leaves 0.25.
+        """
+        maps = maps.flip(-1)[:, flip_index]
+        return torch.cat([maps[..., :1], maps[..., :-1]], dim=-1)
+
+
+def gaussian_maps(
+    center: torch.Tensor, heatmap_size: Size, sigma: float, window: float | None
+) -> torch.Tensor:
+    """exp(-d^2 / (2 sigma^2)) about centres (B, K, 2) in cells -> (B, K, h, w).
+
+    With a window, cells more than window * sigma away along either axis are 0.
+    """
+    axes = []
+    for axis, length in enumerate(heatmap_size):
+        cells = torch.arange(length, device=center.device, dtype=center.dtype)
+        distance = cells - center[..., axis, None]
+        profile = torch.exp(-(distance**2) / (2 * sigma**2))
+        axes.append(profile if window is None else profile * (distance.abs() <= window * sigma))
+    return axes[1][..., :, None] * axes[0][..., None, :]
+
+
+def in_reach(center: torch.Tensor, heatmap_size: Size, sigma: float) -> torch.Tensor:
+    """(B, K) bool: whether the window about a centre (B, K, 2) touches the map."""
+    reach = WINDOW * sigma
+    size = torch.tensor(heatmap_size, device=center.device)
+    return ((center - reach < size) & (center + reach + 1 >= 0)).all(dim=-1)
+
+
+def find_peaks(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cell (B, K, 2) float x, y of each map's first maximum in row-major order, and its value.
+
+    Where the maximum is not above 0 the cell is (0, 0).
+    """
+    flat = maps.flatten(2)
+    scores, place = flat.amax(dim=-1), flat.argmax(dim=-1)
+    place = place * (scores > 0)
+    width = maps.shape[-1]
+    cells = torch.stack([place % width, place.div(width, rounding_mode="floor")], dim=-1)
+    return cells.to(maps.dtype), scores
+
+
+def neighbourhood(maps: torch.Tensor, cells: torch.Tensor, radius: int) -> torch.Tensor:
+    """The (2r+1, 2r+1) values about each cell (B, K, 2): (B, K, 2r+1, 2r+1), rows first.
+
+    Beyond the border the border value repeats.
+    """
+    width = maps.shape[-1] + 2 * radius
+    padded = F.pad(maps, [radius] * 4, mode="replicate").flatten(2)
+    side = torch.arange(2 * radius + 1, device=maps.device)
+    offsets = (side[:, None] * width + side).flatten()
+    corner = (cells[..., 1] * width + cells[..., 0]).long()
+    values = padded.gather(2, corner[..., None] + offsets)
+    return values.unflatten(-1, (len(side), len(side)))

@@ -1,0 +1,143 @@
+"""`pose quickstart`: the whole job on drawn people, from nothing to figures and pictures."""
+
+import argparse
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pose.commands.common import (
+    add_device_argument,
+    add_out_argument,
+    choose_device,
+    output_folder,
+)
+
+if TYPE_CHECKING:
+    from easydict import EasyDict
+
+    from pose.engine.distributed import Ranks
+
+HELP = "draw a data set, train a small network, evaluate it, see poses"
+
+CONFIG = "synthetic/quickstart"
+NUM_IMAGES = {"train": 4000, "val": 300}
+SEED = 0
+VIDEO_IMAGES, VIDEO_FPS = 40, 2
+SHEET_IMAGES, SHEET_COLUMNS, SHEET_CELL = 16, 4, (400, 300)
+SHOWN_SCORE = 0.3
+"""Poses of a lower person score are left out of the pictures (never out of the figures)."""
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_out_argument(parser, default=Path("runs/quickstart"), help="folder for everything it makes")
+    add_device_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Data, training, evaluation, pictures; a second call goes on where the first stopped."""
+    from pose.commands.tables import ap_table
+    from pose.commands.train import train_in
+    from pose.config import load_config
+    from pose.data.synthetic import write_synthetic
+    from pose.engine.checkpoints import BEST_WEIGHTS, LATEST
+    from pose.engine.distributed import Ranks
+
+    out = output_folder(args.out, what="the quickstart")
+    data, folder = out / "synthetic", out / "run"
+    ranks = Ranks(choose_device(args.device))
+    cfg = load_config(CONFIG, [f"data.root={data}"])
+    with timed("1/4 draw people"):
+        write_synthetic(data, NUM_IMAGES, SEED, progress=True)
+    with timed("2/4 train"):
+        train_in(cfg, folder, ranks, resume=(folder / LATEST).is_file())
+    boxes = str(data / cfg.data.val_boxes)
+    with timed("3/4 evaluate with the detection file"):
+        rows = figures_of_all(cfg, folder / BEST_WEIGHTS, boxes, out, ranks)
+    with timed("4/4 draw poses"):
+        draw_pictures(out, cfg, folder / BEST_WEIGHTS)
+    print(ap_table(rows))
+    print(next_steps(out, folder / BEST_WEIGHTS, boxes))
+    return 0
+
+
+@contextmanager
+def timed(title: str) -> Iterator[None]:
+    """Say what begins, and how long it took."""
+    logger.info("%s ...", title)
+    start = time.perf_counter()
+    yield
+    logger.info("%s: %.0f s", title, time.perf_counter() - start)
+
+
+def figures_of_all(
+    cfg: "EasyDict", weights: Path, boxes: str, out: Path, ranks: "Ranks"
+) -> dict[str, dict[str, float]]:
+    """The figures of the network just trained and of what bounds them from above."""
+    from pose.commands.evaluate import evaluate
+
+    figures = evaluate(cfg, weights, boxes, out / "evaluation", ranks)
+    assert figures is not None  # the synthetic set has labels
+    return {"trained just now": figures, "ceiling (perfect heatmaps)": ceiling(cfg, boxes)}
+
+
+def ceiling(cfg: "EasyDict", boxes: str) -> dict[str, float]:
+    """The figures of perfect heatmaps through the same boxes, crop, codec and NMS."""
+    import numpy as np
+
+    from pose.build import evaluator_of, load_boxes, load_people, model_of
+    from pose.engine.evaluation import perfect_predictions
+
+    people, labelled = load_boxes(cfg, boxes), load_people(cfg, "val")
+    _, codec = model_of(cfg, people.skeleton)
+    found = perfect_predictions(codec, people, labelled)
+    evaluator = evaluator_of(cfg, people)
+    evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
+    return evaluator.compute()
+
+
+def draw_pictures(out: Path, cfg: "EasyDict", weights: Path) -> None:
+    """poses.jpg and poses.mp4: held-out images with what was found in the detected boxes."""
+    from pose.build import data_path, load_network
+    from pose.commands.evaluate import RESULTS
+    from pose.data.coco import image_names
+    from pose.images import ImageFolder, write_image
+    from pose.inference.draw import contact_sheet, draw_poses
+    from pose.records import read_json
+    from pose.structures import Poses
+    from pose.video import VideoWriter
+
+    skeleton = load_network(weights).skeleton
+    entries: dict[int, list[dict[str, Any]]] = {}
+    for entry in read_json(out / "evaluation" / RESULTS):
+        if entry["score"] >= SHOWN_SCORE:
+            entries.setdefault(entry["image_id"], []).append(entry)
+    images = ImageFolder(data_path(cfg, "val_images"))
+    names = image_names(data_path(cfg, "val_annotations"))
+    pictures = [
+        draw_poses(images.read(names[i]), Poses.from_coco(entries.get(i, []), skeleton))
+        for i in sorted(names)[:VIDEO_IMAGES]
+    ]
+    sheet = contact_sheet(pictures[:SHEET_IMAGES], SHEET_COLUMNS, SHEET_CELL)
+    write_image(out / "poses.jpg", sheet)
+    with VideoWriter(out / "poses.mp4", VIDEO_FPS) as writer:
+        for picture in pictures:
+            writer.write(picture)
+
+
+def next_steps(out: Path, weights: Path, boxes: str) -> str:
+    """What lies where, and what to do with it."""
+    return f"""
+pictures: {out / "poses.jpg"}  {out / "poses.mp4"}
+figures:  {out / "evaluation" / "receipt.json"}
+run:      {out / "run"}  (weights, curves.png, sheets)
+
+next:
+  pose predict PHOTO.jpg --weights {weights} --boxes x1,y1,x2,y2 --out poses
+  pose evaluate {CONFIG} --weights {weights} --boxes {boxes} data.root={out / "synthetic"}
+  docs/own-data.md: the same config trained on people of your own"""

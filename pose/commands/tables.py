@@ -1,0 +1,35 @@
+"""Plain aligned tables for the terminal. A figure that does not exist is printed n/a."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+Cell = str | int | float | None
+
+
+def format_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], decimals: int = 4) -> str:
+    """Lines of columns two spaces apart: text to the left, numbers to the right.
+
+    Floats have `decimals` places; nan and None are n/a.
+    """
+    texts = [[_text(cell, decimals) for cell in row] for row in rows]
+    columns = []
+    for i, header in enumerate(headers):
+        cells = [row[i] for row in texts]
+        width = max(len(text) for text in [header, *cells])
+        is_text = any(isinstance(row[i], str) for row in rows)
+        align = str.ljust if is_text or not rows else str.rjust
+        columns.append([align(text, width) for text in [header, "-" * width, *cells]])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def ap_table(figures: Mapping[str, Mapping[str, float]], decimals: int = 4) -> str:
+    """One row a name with its figures, which are fractions: {"result": {"AP": 0.5287, ...}}."""
+    names = list(dict.fromkeys(name for row in figures.values() for name in row))
+    rows = [[label, *(row.get(name) for name in names)] for label, row in figures.items()]
+    return format_table(["", *names], rows, decimals)
+
+
+def _text(cell: Cell, decimals: int) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "n/a"
+    return f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,70 @@
+"""Augmentation: one random draw gives one crop.
+
+The recipe of the published HRNet code for COCO, in its order: half body, scale, rotation, flip.
+Everything ends in one matrix, so the picture is warped once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pose.geometry import Crop, Size, box_center_extent, fix_aspect
+from pose.structures import Person
+
+HALF_BODY_MIN_LABELLED = 8
+"""Half-body crops are drawn for people with more labelled keypoints than this."""
+HALF_BODY_UPPER_CHANCE = 0.6915
+"""Chance of the upper half: the published code asks whether a standard normal is below 0.5."""
+HALF_BODY_PADDING = 1.5
+"""A half-body crop is the bound of its keypoints times this."""
+
+
+@dataclass(frozen=True)
+class CropPolicy:
+    """How training crops are drawn. Chances lie in [0, 1]; angles are in degrees."""
+
+    size: Size
+    scale: float = 0.35
+    """Standard deviation of the extent's factor, cut at one deviation to either side."""
+    rotation: float = 45.0
+    """Standard deviation of the rotation, cut at two deviations to either side."""
+    rotation_chance: float = 0.6
+    flip_chance: float = 0.5
+    half_body_chance: float = 0.3
+    upper_index: tuple[int, ...] = ()
+    """Keypoints of the upper body; empty switches half-body crops off."""
+
+    def draw(self, person: Person, rng: np.random.Generator) -> Crop:
+        """A random crop of `person`; the same generator state gives the same crop."""
+        center, extent = box_center_extent(person.box, self.size)
+        whole = (person.visibility > 0).sum() > HALF_BODY_MIN_LABELLED
+        if self.upper_index and whole and rng.random() < self.half_body_chance:
+            center, extent = self._half_body(person, rng) or (center, extent)
+        extent = extent * np.clip(1 + self.scale * rng.standard_normal(), *self._scale_range)
+        rotation = 0.0
+        if rng.random() < self.rotation_chance:
+            limit = 2 * self.rotation
+            rotation = float(np.clip(self.rotation * rng.standard_normal(), -limit, limit))
+        mirrored = bool(rng.random() < self.flip_chance)
+        return Crop.around(center, extent, self.size, rotation=rotation, mirrored=mirrored)
+
+    @property
+    def _scale_range(self) -> tuple[float, float]:
+        return 1 - self.scale, 1 + self.scale
+
+    def _half_body(
+        self, person: Person, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Centre and extent of the upper or lower half; None where too little is labelled."""
+        is_upper = np.isin(np.arange(len(person.visibility)), self.upper_index)
+        labelled = person.visibility > 0
+        keypoints = person.keypoints.astype(np.float64)
+        upper, lower = keypoints[labelled & is_upper], keypoints[labelled & ~is_upper]
+        wants_upper = rng.random() < HALF_BODY_UPPER_CHANCE
+        points = upper if (wants_upper and len(upper) > 2) or len(lower) <= 2 else lower
+        if len(points) < 2:
+            return None
+        extent = fix_aspect(np.ptp(points, axis=0), self.size) * HALF_BODY_PADDING
+        if extent[0] <= 0:
+            return None
+        return points.mean(axis=0), extent

@@ -1,0 +1,238 @@
+"""COCO annotation and detection files -> People, by the published rules.
+
+A labelled person is one that is no crowd and has at least one labelled keypoint; an ordinary
+box loses one pixel (x2 = min(W-1, x + w - 1)), as in the published loader. Detected boxes are
+taken as they stand. Only the first category of a file counts. Errors name file, entry and field.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose.geometry import Size, xywh_to_xyxy
+from pose.records import finite, numbers, objects, read_json, require, whole
+from pose.skeleton import Skeleton, skeleton_from_category
+from pose.structures import People
+
+logger = logging.getLogger(__name__)
+
+MAX_PIXEL = 2.0**24
+"""Coordinates further out are refused: float32 holds whole pixels exactly up to here."""
+
+
+def read_annotations(path: Path) -> dict[str, Any]:
+    """A COCO file's content, with `images` and `categories` checked to be lists of objects."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: is a {type(content).__name__}, expected a COCO annotation file")
+    objects(content, "images", f"{path}")
+    if not objects(content, "categories", f"{path}"):
+        raise ValueError(f"{path}: 'categories' is empty; expected one that lists keypoints")
+    return content
+
+
+def labelled_skeleton(path: Path) -> Skeleton | None:
+    """The skeleton of an annotation file's first category; None where it lists no keypoints, as
+    in the files of test splits."""
+    category = read_annotations(path)["categories"][0]
+    return skeleton_from_category(category, str(path)) if "keypoints" in category else None
+
+
+def image_names(path: Path) -> dict[int, str]:
+    """Image id -> file name, of every image that an annotation file lists, in its order."""
+    images = _Images(read_annotations(path)["images"], path)
+    return dict(zip(images.ids, images.names, strict=True))
+
+
+def load_coco(path: Path, skeleton: Skeleton | None = None) -> People:
+    """The labelled people of a COCO keypoint file, in the file's order.
+
+    The category brings the skeleton unless one is given. A file without annotations (test-dev)
+    gives no people.
+    """
+    content = read_annotations(path)
+    category_id, skeleton = _category(content, path, skeleton)
+    images = _Images(content["images"], path)
+    annotations = objects(content, "annotations", f"{path}") if "annotations" in content else []
+    rows = []
+    flat = 0
+    for number, annotation in enumerate(annotations):
+        where = f"{path}: annotation {annotation.get('id', f'number {number}')!s:.40}"
+        require(annotation, ("image_id", "category_id"), where)
+        if whole(annotation["category_id"], f"{where}: category_id") != category_id:
+            continue
+        if whole(annotation.get("iscrowd", 0), f"{where}: iscrowd"):
+            continue
+        triplets = _keypoints(annotation, skeleton.num_keypoints, where)
+        image = images.find(annotation, where)
+        if image is None:
+            listed = f"is not among the file's {len(images.ids)} images"
+            raise ValueError(f"{where}: image_id {annotation['image_id']} {listed}")
+        x, y, w, h = _box_xywh(annotation, where)
+        box = _published_box(x, y, w, h, images.sizes[image])
+        area = finite(annotation.get("area", w * h), f"{where}: area")
+        new_id = whole(annotation.get("id", 0), f"{where}: id")
+        if area <= 0 or not (triplets[:, 2] > 0).any():
+            continue
+        if box[2] <= box[0] or box[3] <= box[1]:
+            flat += 1
+            continue
+        rows.append((image, box, triplets, area, 1.0, new_id))
+    _warn_of(path, flat, "people left out whose box has no area inside the image")
+    return images.people(rows, skeleton)
+
+
+def load_detections(
+    path: Path,
+    annotations: Path,
+    *,
+    score_threshold: float = 0.0,
+    skeleton: Skeleton | None = None,
+) -> People:
+    """The people of a COCO detection file, as boxes in the images that `annotations` lists.
+
+    Raw boxes of the first category with score >= threshold, in the file's order. A file none of
+    whose boxes is of that category or lies in a listed image is refused; single ones elsewhere
+    are counted and left out.
+    """
+    content = read_annotations(annotations)
+    category_id, skeleton = _category(content, annotations, skeleton)
+    images = _Images(content["images"], annotations)
+    detections = read_json(path)
+    if not isinstance(detections, list):
+        raise ValueError(f"{path}: expected a list of detections [{{image_id, bbox, ...}}, ...]")
+    unlabelled = np.zeros((skeleton.num_keypoints, 3), np.float32)
+    rows = []
+    of_category = elsewhere = flat = 0
+    for number, detection in enumerate(detections):
+        where = f"{path}: detection {number}"
+        require(detection, ("image_id", "category_id", "bbox", "score"), where)
+        if whole(detection["category_id"], f"{where}: category_id") != category_id:
+            continue
+        of_category += 1
+        x, y, w, h = _box_xywh(detection, where)
+        score = finite(detection["score"], f"{where}: score")
+        image = images.find(detection, where)
+        if image is None:
+            elsewhere += 1
+        elif w <= 0 or h <= 0:
+            flat += 1
+        elif score >= score_threshold:
+            box = tuple(xywh_to_xyxy(np.array([x, y, w, h])))
+            rows.append((image, box, unlabelled, w * h, score, 0))
+    none = f"{path}: none of its {len(detections)} boxes"
+    if detections and not of_category:
+        raise ValueError(f"{none} has category_id {category_id}, that of people in {annotations}")
+    if elsewhere and elsewhere == of_category:
+        split = "give the detection file of this split"
+        raise ValueError(f"{none} lies in an image of {annotations}; {split}")
+    _warn_of(path, elsewhere, f"boxes left out that lie in images that {annotations} does not list")
+    _warn_of(path, flat, "boxes left out that have no area")
+    return images.people(rows, skeleton)
+
+
+class _Images:
+    """The images of one annotation file, addressed by id."""
+
+    def __init__(self, entries: list[dict[str, Any]], path: Path) -> None:
+        self.names: list[str] = []
+        self.sizes: list[Size] = []
+        self.ids: list[int] = []
+        self._index: dict[int, int] = {}
+        for number, entry in enumerate(entries):
+            where = f"{path}: images[{number}]"
+            require(entry, ("id", "file_name"), where)
+            name, image_id = entry["file_name"], whole(entry["id"], f"{where}: id")
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{where}: file_name is {name!r:.40}, expected a file's name")
+            first = self._index.setdefault(image_id, number)
+            if first != number and self.names[first] != name:
+                raise ValueError(f"{where}: id {image_id} is that of {self.names[first]} too")
+            self.names.append(name)
+            self.ids.append(image_id)
+            self.sizes.append(_size(entry, where))
+
+    def find(self, entry: Mapping[str, Any], where: str) -> int | None:
+        """The place of the image that an entry belongs to; None where it is not listed."""
+        return self._index.get(whole(entry["image_id"], f"{where}: image_id"))
+
+    def people(self, rows: list[tuple], skeleton: Skeleton) -> People:
+        """Columns from rows of (image, box, keypoint triplets, area, score, annotation id)."""
+        k = skeleton.num_keypoints
+        columns = list(zip(*rows, strict=True)) or [()] * 6
+        index = np.array(columns[0], dtype=np.int64)
+        triplets = np.array(columns[2], dtype=np.float32).reshape(-1, k, 3)
+        return People(
+            skeleton=skeleton,
+            images=np.array(self.names, dtype=np.str_),
+            image_sizes=np.array(self.sizes, dtype=np.int32).reshape(-1, 2),
+            image_index=index,
+            image_ids=np.array(self.ids, dtype=np.int64)[index],
+            boxes=np.array(columns[1], dtype=np.float32).reshape(-1, 4),
+            keypoints=np.ascontiguousarray(triplets[..., :2]),
+            visibility=triplets[..., 2].astype(np.uint8),
+            areas=np.array(columns[3], dtype=np.float64),
+            scores=np.array(columns[4], dtype=np.float64),
+            annotation_ids=np.array(columns[5], dtype=np.int64),
+        )
+
+
+def _category(
+    content: Mapping[str, Any], path: Path, skeleton: Skeleton | None
+) -> tuple[int, Skeleton]:
+    """The id of the first category, and its skeleton unless one is given."""
+    category = content["categories"][0]
+    require(category, ("id",), f"{path}: categories[0]")
+    category_id = whole(category["id"], f"{path}: categories[0]: id")
+    return category_id, skeleton or skeleton_from_category(category, str(path))
+
+
+def _published_box(
+    x: float, y: float, w: float, h: float, size: Size
+) -> tuple[float, float, float, float]:
+    """xyxy inside the image, one pixel smaller than stated: the published loader's rule."""
+    x1, y1 = max(0.0, x), max(0.0, y)
+    x2, y2 = x1 + max(0.0, w - 1), y1 + max(0.0, h - 1)
+    if all(size):
+        x2, y2 = min(size[0] - 1.0, x2), min(size[1] - 1.0, y2)
+    return x1, y1, x2, y2
+
+
+def _keypoints(annotation: Mapping[str, Any], num_keypoints: int, where: str) -> np.ndarray:
+    """(K, 3) float32 x, y, visibility."""
+    if "keypoints" not in annotation:
+        raise ValueError(f"{where}: has no 'keypoints'; is this a person_keypoints_*.json file?")
+    triplets = _pixels(annotation["keypoints"], 3 * num_keypoints, f"{where}: keypoints")
+    triplets = triplets.reshape(-1, 3)
+    if not np.isin(triplets[:, 2], (0, 1, 2)).all():
+        raise ValueError(f"{where}: keypoints has a visibility other than 0, 1 or 2")
+    return triplets.astype(np.float32)
+
+
+def _box_xywh(entry: Mapping[str, Any], where: str) -> list[float]:
+    require(entry, ("bbox",), where)
+    return _pixels(entry["bbox"], 4, f"{where}: bbox").tolist()
+
+
+def _pixels(values: Any, size: int, where: str) -> np.ndarray:
+    """(size,) float64 within MAX_PIXEL."""
+    array = numbers(values, size, where)
+    if np.abs(array).max() > MAX_PIXEL:
+        raise ValueError(f"{where} holds {np.abs(array).max():g}, which is no pixel's coordinate")
+    return array
+
+
+def _size(entry: Mapping[str, Any], where: str) -> Size:
+    """(width, height); 0 where the file does not say."""
+    width, height = (whole(entry.get(k) or 0, f"{where}: {k}") for k in ("width", "height"))
+    if not (0 <= width <= MAX_PIXEL and 0 <= height <= MAX_PIXEL):
+        raise ValueError(f"{where}: is {width} x {height} pixels, which no image is")
+    return width, height
+
+
+def _warn_of(path: Path, count: int, what: str) -> None:
+    if count:
+        logger.warning("%s: %d %s", path, count, what)

@@ -1,0 +1,131 @@
+"""Boxes, and the crop: the affine map between an image and the input of a network.
+
+Pixel centres are at integers and there is no half-pixel offset anywhere (the convention of the
+published HRNet code). A box is xyxy in absolute image pixels; other formats carry their name.
+Rotation is in degrees, counter-clockwise on the screen.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+BOX_PADDING = 1.25
+"""The published crop is the box, brought to the input's aspect ratio, times this."""
+
+
+def xywh_to_xyxy(boxes_xywh: np.ndarray) -> np.ndarray:
+    """(..., 4) boxes as left, top, width, height -> left, top, right, bottom."""
+    boxes = np.array(boxes_xywh, dtype=np.float64)
+    boxes[..., 2:] += boxes[..., :2]
+    return boxes
+
+
+def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) boxes as left, top, right, bottom -> left, top, width, height."""
+    boxes_xywh = np.array(boxes, dtype=np.float64)
+    boxes_xywh[..., 2:] -= boxes_xywh[..., :2]
+    return boxes_xywh
+
+
+def box_center_extent(
+    boxes: np.ndarray, size: Size, padding: float = BOX_PADDING
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (..., 2) and padded extent (..., 2) in image pixels of the crops of boxes (..., 4).
+
+    The shorter side grows until the box has the aspect ratio of `size`, then both are padded.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    center = (boxes[..., :2] + boxes[..., 2:]) / 2
+    return center, fix_aspect(boxes[..., 2:] - boxes[..., :2], size) * padding
+
+
+def fix_aspect(extent: np.ndarray, size: Size) -> np.ndarray:
+    """The smallest extents (..., 2) that hold `extent` and have the aspect ratio of `size`."""
+    extent = np.asarray(extent, dtype=np.float64)
+    aspect = size[0] / size[1]
+    width = np.maximum(extent[..., 0], extent[..., 1] * aspect)
+    return np.stack([width, width / aspect], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """The affine map from image pixels to input pixels, with its inverse.
+
+    matrix is (2, 3) float64, image -> input; size is that of the input. Mirroring lives in the
+    matrix: a crop reflected about its centre equals the crop of the flipped image.
+    """
+
+    matrix: np.ndarray
+    size: Size
+
+    @classmethod
+    def around(
+        cls,
+        center: np.ndarray,
+        extent: np.ndarray,
+        size: Size,
+        *,
+        rotation: float = 0.0,
+        mirrored: bool = False,
+    ) -> "Crop":
+        """The crop whose input centre shows image point `center` (2,).
+
+        A similarity driven by the *width* of `extent` (2,), in image pixels: `extent[0]` fills the
+        input's width. rotation turns the picture counter-clockwise; with `mirrored` the image is
+        reflected about the centre first, so rotation then acts on the mirrored picture.
+        """
+        width, height = size
+        scale = width / float(extent[0])
+        angle = np.deg2rad(rotation)
+        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+        linear = np.array([[cos, sin], [-sin, cos]])
+        if mirrored:
+            linear[:, 0] = -linear[:, 0]
+        offset = np.array([width / 2, height / 2]) - linear @ np.asarray(center, dtype=np.float64)
+        return cls(np.column_stack([linear, offset]), (width, height))
+
+    @classmethod
+    def of_box(cls, box: np.ndarray, size: Size, padding: float = BOX_PADDING) -> "Crop":
+        """The upright crop of a box (4,) xyxy, as evaluation and prediction take it."""
+        center, extent = box_center_extent(box, size, padding)
+        return cls.around(center, extent, size)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether left and right of the picture are exchanged (negative determinant)."""
+        return bool(np.linalg.det(self.matrix[:, :2]) < 0)
+
+    def to_input(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) in image pixels -> input pixels, float64."""
+        return np.asarray(points, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) in input pixels -> image pixels, float64."""
+        shifted = np.asarray(points, dtype=np.float64) - self.matrix[:, 2]
+        return shifted @ np.linalg.inv(self.matrix[:, :2]).T
+
+    def warp(self, image: np.ndarray) -> np.ndarray:
+        """The input picture (h, w, 3) uint8: bilinear, black outside the image.
+
+        OpenCV 5 interpolates exactly; OpenCV 4 rounds source coordinates to 1/32 pixel.
+        """
+        return cv2.warpAffine(
+            image,
+            self.matrix,
+            self.size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(0, 0, 0),
+        )
+
+
+def to_image(keypoints: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Keypoints (B, K, 2) in input pixels -> image pixels, float64, by each crop's (B, 2, 3)."""
+    matrices = np.asarray(matrices, dtype=np.float64)
+    shifted = np.asarray(keypoints, dtype=np.float64) - matrices[:, None, :, 2]
+    inverse = np.linalg.inv(matrices[:, :, :2])
+    return np.einsum("bij,bkj->bki", inverse, shifted)

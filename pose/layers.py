@@ -1,0 +1,118 @@
+"""Layers of configuration: YAML read without surprises, values checked against a schema.
+
+A schema is a frozen dataclass whose fields come from `setting`; sections nest. This file knows how
+to check one, `pose.config` says what is in ours.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message is one line for its author."""
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A configuration key: its default, one sentence with the unit, and what it may be."""
+    return field(
+        default=default, metadata={"doc": doc, "choices": choices, "low": low, "high": high}
+    )
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """YAML without surprises: safe, 1e-3 is a number, a repeated key is an error."""
+    try:
+        return _Loader(text).get_single_data()
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with YAML 1.2's floats and no repeated keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"key '{name}' stands twice in the section at line {line}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def merge(resolved: dict[str, Any], layer: Any, schema: type, source: str, prefix: str) -> None:
+    """Write a checked layer over resolved values."""
+    if not isinstance(layer, Mapping):
+        where = prefix.rstrip(".") or "the file"
+        raise ConfigError(f"{source}: {where} is {layer!r}; expected a section of keys")
+    hints = typing.get_type_hints(schema)
+    fields = {key.name: key for key in dataclasses.fields(schema)}
+    for name, value in layer.items():
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            known = ", ".join(fields)
+            raise ConfigError(f"{source}: unknown key {prefix}{name}{hint} (known here: {known})")
+        if dataclasses.is_dataclass(hints[name]):
+            inner = typing.cast(type, hints[name])
+            merge(resolved[name], value, inner, source, f"{prefix}{name}.")
+        else:
+            where = f"{source}: {prefix}{name}"
+            resolved[name] = _checked(value, hints[name], fields[name].metadata, where)
+
+
+def _checked(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> Any:
+    """The value as the schema's type, or ConfigError."""
+    kind = typing.get_origin(hint) or hint
+    if kind is types.UnionType:
+        if value is None or value == "":
+            return None
+        kind = next(t for t in typing.get_args(hint) if t is not type(None))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if kind is tuple and isinstance(value, list | tuple):
+        value = tuple(_checked(v, int, metadata, where) for v in value)
+        return value
+    if not isinstance(value, kind) or (kind in (int, float) and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r}; expected {type_name(hint)}")
+    choices, low, high = metadata["choices"], metadata["low"], metadata["high"]
+    if choices and value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1)
+        hint_text = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"{where} is '{value}'{hint_text} (choices: {', '.join(choices)})")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bound = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ConfigError(f"{where} is {value}; expected {bound}")
+    return value
+
+
+def type_name(hint: Any) -> str:
+    names = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    if typing.get_origin(hint) is tuple:
+        return "list of whole numbers"
+    if typing.get_origin(hint) is types.UnionType:
+        return "text or empty"
+    return names[hint]

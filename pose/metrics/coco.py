@@ -1,0 +1,143 @@
+"""The COCO evaluator: from predictions person by person to a result file and its ten figures.
+
+As the published evaluation: a person's score is that of the box times the mean score of the
+keypoints, people found twice in an image are suppressed by OKS, pycocotools does the rest.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose.metrics.coco_files import ground_truth_from, is_labelled
+from pose.metrics.coco_score import score_results
+from pose.metrics.oks import NMS_THRESHOLD, oks_nms, soft_oks_nms
+from pose.records import read_json
+from pose.structures import KEYPOINT_SCORE_THRESHOLD, People, person_scores
+
+
+class CocoEvaluator:
+    """Collects predictions for `people` and scores them against an annotation file.
+
+    Predictions are filed by the person's index, so their order does not matter, batches may be
+    padded with people that already came, and several processes merge by sending each other
+    `predictions()` and calling `update` with it.
+    """
+
+    def __init__(
+        self,
+        annotations: Path,
+        people: People,
+        areas: np.ndarray,
+        *,
+        keypoint_score_threshold: float = KEYPOINT_SCORE_THRESHOLD,
+        nms_threshold: float = NMS_THRESHOLD,
+        soft_nms: bool = False,
+    ) -> None:
+        """people bring image ids and box scores; areas (N,) are those of their padded crops.
+
+        A file without keypoint labels is accepted: `results` works, `compute` says so.
+        ValueError for a file that is not COCO's or has other keypoints than `people`.
+        """
+        self.people = people
+        self.areas = np.asarray(areas, dtype=np.float64)
+        assert self.areas.shape == (len(people),)
+        self.keypoint_score_threshold = keypoint_score_threshold
+        self.nms_threshold = nms_threshold
+        self.soft_nms = soft_nms
+        self.annotations = Path(annotations)
+        dataset = read_json(self.annotations)
+        self.truth = None
+        self.category_id = 1
+        if is_labelled(dataset):
+            self.truth = ground_truth_from(dataset, str(annotations))
+            self.category_id = self.truth.category_id
+            if self.truth.skeleton.keypoints != people.skeleton.keypoints:
+                raise ValueError(
+                    f"{annotations}: its keypoints are those of '{self.truth.skeleton.name}', "
+                    f"the people's those of '{people.skeleton.name}'; evaluate against a file "
+                    "with the same keypoints in the same order"
+                )
+        # One warning is enough where a skeleton has no sigmas of its own.
+        self.sigmas = self.truth.sigmas if self.truth else people.skeleton.oks_sigmas()
+        self.reset()
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there is anything to score; a test split has a result file only."""
+        return self.truth is not None
+
+    def reset(self) -> None:
+        """Forget all predictions, as before the next epoch."""
+        n, k = len(self.people), self.people.skeleton.num_keypoints
+        self._predicted = np.zeros(n, dtype=bool)
+        self._keypoints = np.zeros((n, k, 2), dtype=np.float32)
+        self._scores = np.zeros((n, k), dtype=np.float32)
+
+    def update(self, index: np.ndarray, keypoints: np.ndarray, scores: np.ndarray) -> None:
+        """Predictions for people[index] (B,): keypoints (B, K, 2) in image pixels, scores (B, K).
+
+        A person that came before is overwritten. All is rounded to float32. ValueError for a
+        prediction that is not finite: the network that made it has diverged.
+        """
+        index = np.asarray(index, dtype=np.int64)
+        keypoints = np.asarray(keypoints, dtype=np.float32)
+        scores = np.asarray(scores, dtype=np.float32)
+        finite = np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)
+        if not finite.all():
+            person = self.people[int(index[~finite][0])]
+            raise ValueError(
+                f"the prediction for a person in {person.image} is not finite: these weights "
+                "cannot be evaluated (training that diverged? try a lower learning rate)"
+            )
+        self._predicted[index] = True
+        self._keypoints[index] = keypoints
+        self._scores[index] = scores
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All that came, by rising index: what `update` takes."""
+        index = np.flatnonzero(self._predicted)
+        return index, self._keypoints[index], self._scores[index]
+
+    def results(self) -> list[dict[str, Any]]:
+        """Result entries with plain numbers: re-scored, suppressed within each image, best first.
+
+        Images come in the order of their first person in `people`.
+        """
+        index, keypoints, scores = self.predictions()
+        totals = person_scores(
+            self.people.scores[index].astype(np.float64), scores, self.keypoint_score_threshold
+        )
+        triplets = np.concatenate([keypoints, scores[..., None]], axis=-1).astype(np.float64)
+        suppress = soft_oks_nms if self.soft_nms else oks_nms
+        entries = []
+        for members in _groups(self.people.image_ids[index]):
+            areas = self.areas[index[members]]
+            kept = suppress(
+                keypoints[members], totals[members], areas, self.sigmas, self.nms_threshold
+            )
+            entries += [
+                {
+                    "image_id": int(self.people.image_ids[index[i]]),
+                    "category_id": self.category_id,
+                    "keypoints": triplets[i].ravel().tolist(),
+                    "score": float(totals[i]),
+                }
+                for i in members[kept]
+            ]
+        return entries
+
+    def compute(self) -> dict[str, float]:
+        """The ten figures; "AP" comes first and decides which checkpoint is best."""
+        if self.truth is None:
+            raise ValueError(f"{self.annotations}: no keypoint annotations, nothing to score")
+        return score_results(self.results(), self.truth)
+
+
+def _groups(ids: np.ndarray) -> list[np.ndarray]:
+    """Positions of equal ids (N,), each group ascending, groups by their first position."""
+    if not len(ids):
+        return []
+    order = np.argsort(ids, kind="stable")
+    starts = np.flatnonzero(np.diff(ids[order])) + 1
+    return sorted(np.split(order, starts), key=lambda group: int(group[0]))

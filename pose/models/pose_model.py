@@ -1,0 +1,116 @@
+"""The whole network: uint8 RGB in, maps out, normalised by itself.
+
+A `PoseModel` is the steps of its trunk followed by those of its head, so the names of its tensors
+are the bare published ones (`conv1.weight`, ..., `final_layer.bias`). The normalisation is part
+of the model and of nothing else: data, demo and export cannot disagree about it.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pose.models.heads import DECONV_UPSCALING, deconv_head, final_layer_head
+from pose.models.hrnet import hrnet_small, hrnet_w18, hrnet_w32, hrnet_w48
+from pose.models.resnet import resnet50, resnet101, resnet152
+from pose.models.trunk import Trunk
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Per channel, RGB, of values in [0, 1]."""
+
+COARSEST_STRIDE = 32
+"""Of every network here: a side that is no multiple of it would not survive down and up again."""
+
+
+class PoseModel(nn.Sequential):
+    """uint8 RGB (B,3,H,W) to float32 maps (B,channels,H/stride,W/stride).
+
+    H and W are multiples of 32; `size` of the maps is thus the input's over `stride`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trunk: Trunk, head: nn.Sequential, *, stride: int) -> None:
+        super().__init__(OrderedDict([*trunk.named_children(), *head.named_children()]))
+        self.stride = stride
+        # In levels of 0 to 255. Not persistent: facts of the code, no part of anybody's weights.
+        mean, std = (255 * torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images)
+        return super().forward((images - self.mean) / self.std).float()
+
+
+def check_images(images: Tensor) -> None:
+    """ValueError where `images` are not uint8 (B,3,H,W) with sides that are multiples of 32."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            "the model takes uint8 RGB images (B, 3, H, W) and normalises them itself; "
+            f"got {images.dtype} {tuple(images.shape)}"
+        )
+    height, width = images.shape[2:]
+    if height % COARSEST_STRIDE or width % COARSEST_STRIDE:
+        raise ValueError(
+            f"the sides of the input must be multiples of {COARSEST_STRIDE}; "
+            f"got {width}x{height} (width x height)"
+        )
+
+
+def hrnet_model(trunk: Trunk, channels: int) -> PoseModel:
+    return PoseModel(trunk, final_layer_head(trunk.channels, channels), stride=trunk.stride)
+
+
+def simplebaseline(trunk: Trunk, channels: int) -> PoseModel:
+    head = deconv_head(trunk.channels, channels)
+    return PoseModel(trunk, head, stride=trunk.stride // DECONV_UPSCALING)
+
+
+MODELS: dict[str, Callable[[int], PoseModel]] = {
+    "hrnet_small": lambda channels: hrnet_model(hrnet_small(), channels),
+    "hrnet_w18": lambda channels: hrnet_model(hrnet_w18(), channels),
+    "hrnet_w32": lambda channels: hrnet_model(hrnet_w32(), channels),
+    "hrnet_w48": lambda channels: hrnet_model(hrnet_w48(), channels),
+    "simplebaseline_r50": lambda channels: simplebaseline(resnet50(), channels),
+    "simplebaseline_r101": lambda channels: simplebaseline(resnet101(), channels),
+    "simplebaseline_r152": lambda channels: simplebaseline(resnet152(), channels),
+}
+
+
+def build_model(name: str, channels: int) -> PoseModel:
+    """The named network with `channels` maps and fresh weights; ValueError for an unknown name."""
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
+    return MODELS[name](channels)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of learnt values (a batch norm's running statistics are not)."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.no_grad()
+def count_gflops(model: nn.Module, size: tuple[int, int]) -> float:
+    """The "GFLOPs" of one image of `size` (w, h), counted as in the published tables.
+
+    The sum over convolutions of weight elements times *output* pixels, and over linear layers,
+    by 2**30: a multiply-add counts once, a transposed convolution of stride 2 four times its work.
+    """
+    counts: list[int] = []
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(module.weight, Tensor)
+        positions = 1 if isinstance(module, nn.Linear) else output.shape[-1] * output.shape[-2]
+        counts.append(module.weight.numel() * positions)
+
+    network = copy.deepcopy(model).to("meta").eval()  # shapes alone, nothing is computed
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            module.register_forward_hook(count)
+    network(torch.zeros(1, 3, size[1], size[0], dtype=torch.uint8, device="meta"))
+    return sum(counts) / 2**30

@@ -1,0 +1,265 @@
+"""Weight files: reading and writing them, and saying exactly what fits and what does not.
+
+Published files and ours are a bare dict of tensors under the published names, which are those of
+`PoseModel` (`conv1.weight`, ..., `final_layer.bias`). Files are data: torch files are read with
+`weights_only=True` and never otherwise. Loading is strict: nothing is skipped in silence.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from pose.files import replacing
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, Tensor]
+
+NESTS = ("state_dict", "best_state_dict", "model")
+"""Under which a torch file may hold its tensors. Published training files have the first two, of
+which `best_state_dict` is, its name apart, of the last epoch too; this project's runs the third."""
+
+TORCH_MAGIC = (b"PK\x03\x04", b"\x80\x02")
+"""How torch files open: a zip archive, and the pickle of before 2020."""
+
+CLASSIFIER = re.compile(
+    r"(incre_modules|downsamp_modules|final_layer\.\d+|classifier|fc"
+    r"|stage4\.\d+\.fuse_layers\.[123])\."
+)
+"""What a network trained on ImageNet has and a pose network has no use for: 204 tensors of an
+HRNet (126 of its head, 78 of the exchanges that feed it), 2 of a ResNet."""
+
+FINAL_LAYER = ("final_layer.weight", "final_layer.bias")
+HEAD = ("final_layer.", "deconv_layers.")
+NUM_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """Which keypoints of a head started from the weights of a file, and which afresh."""
+
+    source: str
+    copied: tuple[str, ...]
+    fresh: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.copied:
+            return f"{self.source}: trunk taken over, head fresh ({', '.join(self.fresh)})"
+        fresh = f"; fresh: {', '.join(self.fresh)}" if self.fresh else ""
+        return f"{self.source}: trunk and {len(self.copied)} keypoints taken over{fresh}"
+
+
+def load_weights(path: str | Path) -> State:
+    """The tensors of a .safetensors or torch file, on the CPU, under their bare names.
+
+    A torch file is a dict of tensors, or holds one under a name of `NESTS`; `module.`, which
+    parallel training puts before every name, is taken off. FileNotFoundError or ValueError, of
+    one line, for a file that is missing, damaged or something else.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = _read_torch(path)
+    nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
+    where = f"{path}: {nest}" if nest else f"{path}"
+    tensors = content[nest] if nest else content
+    state = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(
+                f"{where}: expected a dict of tensors (bare or under {', '.join(NESTS)}); "
+                f"{name!r} is of type {type(tensor).__name__}"
+            )
+        if tensor.layout != torch.strided:
+            raise ValueError(f"{where}: {name!r} is a sparse tensor; only dense ones are read")
+    if not state:
+        raise ValueError(f"{where}: holds no tensors")
+    return state
+
+
+def read_config(path: str | Path) -> dict[str, Any] | None:
+    """The resolved config that this project writes beside the weights; None where there is none."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        config = _read_torch(path).get("config")
+    else:
+        text = _read_metadata(path).get("config")
+        try:
+            config = None if text is None else json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: its config is not JSON ({error})") from error
+    if config is not None and not isinstance(config, dict):
+        raise ValueError(f"{path}: its config is a {type(config).__name__}, expected a dict")
+    return config
+
+
+def save_weights(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a .safetensors file, whole or not at all; the config goes along as JSON text.
+
+    The same content makes the same bytes, so a hash names it.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    texts = {**(metadata or {}), "format": "pt", "config": json.dumps(config)}
+    content = _with_sorted_header(safetensors.torch.save(tensors, metadata=texts))
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Gives `model` the tensors of `state`, all of them and no others.
+
+    ValueError, naming `source`, where one is missing, left over or of another shape, and then
+    nothing was changed. A missing count of batches keeps its value; the leftovers of a network
+    trained on ImageNet are said in the log.
+    """
+    fitting = _fitting(model.state_dict(), state, source)
+    model.load_state_dict(fitting, strict=False)
+
+
+def init_from(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    keypoints: Sequence[str],
+    source_keypoints: Sequence[str] | None,
+    source: str,
+) -> InitReport:
+    """Starts `model`, whose maps are `keypoints`, from the weights of another set of keypoints.
+
+    The trunk, and the deconvolutions where there are any, strictly as in `load_strict`; the final
+    layer row by row by keypoint name. Names that the file lacks stay fresh. So does the whole head
+    where the file has none of ours (a classifier), and the final layer where nobody knows the
+    names of its rows (`source_keypoints` None).
+    """
+    own = model.state_dict()
+    num_rows = own[FINAL_LAYER[0]].shape[0]
+    if num_rows != len(keypoints):
+        raise ValueError(
+            f"the model's final layer has {num_rows} channels, for {len(keypoints)} keypoints"
+        )
+    expected = dict(own)
+    has_head = FINAL_LAYER[0] in state
+    if has_head:
+        known = state[FINAL_LAYER[0]] if source_keypoints is None else source_keypoints
+        for name in FINAL_LAYER:
+            expected[name] = own[name].new_empty((len(known), *own[name].shape[1:]))
+    else:
+        expected = {name: own[name] for name in own if not name.startswith(HEAD)}
+        source_keypoints = None
+    fitting = _fitting(expected, state, source)
+
+    rows = {name: row for row, name in enumerate(source_keypoints or ())}
+    for name in FINAL_LAYER if has_head else ():
+        layer = own[name].clone()
+        for row, keypoint in enumerate(keypoints):
+            if keypoint in rows:
+                layer[row] = fitting[name][rows[keypoint]]
+        fitting[name] = layer
+    model.load_state_dict(fitting, strict=False)
+
+    copied = tuple(name for name in keypoints if name in rows)
+    report = InitReport(source, copied, tuple(name for name in keypoints if name not in rows))
+    logger.info("%s", report)
+    return report
+
+
+def _fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> State:
+    """The part of `state` that is `expected`, which must be all of both; see `load_strict`."""
+    missing = [
+        name for name in expected if name not in state and not name.endswith("num_batches_tracked")
+    ]
+    left_over = [name for name in state if name not in expected]
+    classifier = [name for name in left_over if CLASSIFIER.match(name)]
+    unknown = [name for name in left_over if not CLASSIFIER.match(name)]
+    fitting = {name: state[name] for name in expected if name in state}
+    misshapen = [
+        f"{name} {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+        for name, tensor in fitting.items()
+        if tensor.shape != expected[name].shape
+    ]
+    kinds = {"missing": missing, "left over": unknown, "of another shape": misshapen}
+    faults = [f"{len(found)} {kind} ({_first(found)})" for kind, found in kinds.items() if found]
+    if faults:
+        raise ValueError(
+            f"{source}: not the weights of this network: of {len(expected)} tensors "
+            f"{'; '.join(faults)}"
+        )
+    if classifier:
+        logger.info("%s: left out %d tensors of a classifier", source, len(classifier))
+    return fitting
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NUM_SHOWN]) + (", ..." if len(names) > NUM_SHOWN else "")
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same safetensors file (header's length, JSON header, data) with the header's keys sorted.
+
+    The library writes metadata in an order that differs from run to run.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)  # tensors start at multiples of 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _read_safetensors(path: Path) -> State:
+    _check_file(path)
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file, or a damaged one ({error})") from error
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    _check_file(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file, or a damaged one ({error})") from error
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    """The dict in a torch file; tensors and plain values only, never other objects."""
+    _check_file(path)
+    with path.open("rb") as file:
+        opening = file.read(16)
+    if not opening.startswith(TORCH_MAGIC):
+        raise ValueError(f"{path}: not a torch or .safetensors file (it begins {opening!r})")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser fed with foreign bytes may end in any of a dozen
+        reason = "damaged, or of another kind: " + str(error).partition(". ")[0]
+        if type(error).__name__ == "UnpicklingError":
+            reason = "it holds objects beside tensors and plain values, which are never loaded"
+        raise ValueError(f"{path}: cannot be read ({' '.join(reason.split())})") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: expected a dict of tensors, it holds a {type(content).__name__}")
+    return content
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")

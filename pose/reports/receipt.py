@@ -1,0 +1,49 @@
+"""The receipt of an evaluation: everything that its figures depend on, beside the figures."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pose.models.weights import sha256_of
+
+
+def evaluation_receipt(
+    *,
+    config: Mapping[str, Any],
+    weights: Path,
+    annotations: Path,
+    boxes: str,
+    num_boxes: int,
+    figures: Mapping[str, float] | None,
+    versions: Mapping[str, str],
+    device: str,
+) -> dict[str, Any]:
+    """A plain dict; files come with their SHA-256, figures without members are None."""
+    from_file = boxes != "gt"
+    return {
+        "figures": None
+        if figures is None
+        else {k: None if math.isnan(v) else v for k, v in figures.items()},
+        "weights": hashed(weights),
+        "annotations": hashed(annotations),
+        "boxes": {
+            "source": "detections" if from_file else "ground truth",
+            **(hashed(Path(boxes)) if from_file else {}),
+            "number": num_boxes,
+        },
+        "protocol": {
+            "flip": config["test"]["flip"],
+            "codec": config["codec"],
+            "input_size": config["model"]["input_size"],
+            **{k: v for k, v in config["test"].items() if k not in ("flip", "batch_size")},
+        },
+        "network": config["model"]["name"],
+        "runtime": {"name": "torch", "precision": "float32", "device": device},
+        "versions": dict(versions),
+        "config": config,
+    }
+
+
+def hashed(path: Path) -> dict[str, str]:
+    return {"file": path.name, "sha256": sha256_of(path)}

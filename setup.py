@@ -1,0 +1,57 @@
+"""The package's metadata; the settings of the tools stand in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "pose/__init__.py").read_text(), re.M)
+assert VERSION, "pose/__init__.py names no version"
+
+TENSORBOARD = ["tensorboard"]
+
+setup(
+    name="pose",
+    version=VERSION[1],
+    description="Top-down human pose estimation with HRNet: train, evaluate, predict",
+    author="pose contributors",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    # configs/ stands at the top of the repository and inside the package of a wheel.
+    packages=[*find_packages(include=["pose", "pose.*"]), "pose.configs"],
+    package_dir={"pose.configs": "configs"},
+    package_data={
+        "pose": ["py.typed", "weights/*.safetensors"],
+        "pose.configs": ["**/*.yaml"],
+    },
+    entry_points={"console_scripts": ["pose = pose.commands.main:main"]},
+    install_requires=[
+        "torch>=2.10",
+        "torchvision>=0.25",
+        "numpy",
+        "scipy",
+        "opencv-python>=4.10,!=4.13.*",
+        "pycocotools",
+        "json_tricks",
+        "easydict",
+        "pyyaml",
+        "tqdm",
+        "matplotlib",
+        "av",
+        "safetensors",
+    ],
+    extras_require={
+        "tensorboard": TENSORBOARD,
+        # The formatter is held to one version: another one formats otherwise.
+        "test": [
+            "pytest",
+            "hypothesis",
+            "ruff==0.17.*",
+            "mypy>=2.4",
+            "setuptools>=70",
+            *TENSORBOARD,
+        ],
+    },
+)
