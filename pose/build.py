@@ -87,20 +87,27 @@ def model_of(cfg: EasyDict, skeleton: Skeleton) -> tuple[PoseModel, Codec]:
     return build_model(cfg.model.name, codec.channels(skeleton.num_keypoints)), codec
 
 
-def load_network(path: Path) -> Network:
-    """The network of a weights file or checkpoint, from the config and skeleton inside it."""
+def load_network(
+    path: Path, cfg: EasyDict | None = None, keypoints: Skeleton | None = None
+) -> Network:
+    """The network of a weights file or checkpoint, from the config and skeleton inside it.
+
+    A file that carries neither (the published ones) is taken for the network of `cfg` and
+    `keypoints` where they are given; it must then fit that network to the last tensor.
+    """
     content = read_config(path)
-    if content is None or "skeleton" not in content:
+    if content is not None and "skeleton" in content:
+        layer = {key: value for key, value in content.items() if key != "skeleton"}
+        cfg = EasyDict(resolve(layer, f"{path}: config"))
+        keypoints = skeleton_from_category(content["skeleton"], f"{path}: skeleton")
+    elif cfg is None or keypoints is None:
         raise ValueError(
             f"{path}: says nothing of its network and keypoints; give a checkpoint or "
             "best.safetensors of a training run"
         )
-    layer = {key: value for key, value in content.items() if key != "skeleton"}
-    cfg = EasyDict(resolve(layer, f"{path}: config"))
-    skeleton = skeleton_from_category(content["skeleton"], f"{path}: skeleton")
-    model, codec = model_of(cfg, skeleton)
+    model, codec = model_of(cfg, keypoints)
     load_strict(model, load_weights(path), str(path))
-    return Network(model, codec, skeleton, cfg, str(path))
+    return Network(model, codec, keypoints, cfg, str(path))
 
 
 def check_same_network(cfg: EasyDict, network: Network, skeleton: Skeleton) -> None:

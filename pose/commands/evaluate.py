@@ -78,9 +78,10 @@ def evaluate(
     from pose.records import write_json
     from pose.reports.receipt import evaluation_receipt
 
-    network = load_network(weights)
     annotations = data_path(cfg, "val_annotations")
-    check_same_network(cfg, network, labelled_skeleton(annotations) or network.skeleton)
+    skeleton = labelled_skeleton(annotations)
+    network = load_network(weights, cfg, skeleton)
+    check_same_network(cfg, network, skeleton or network.skeleton)
     people = load_boxes(cfg, boxes, network.skeleton)
     logger.info("%d boxes (%s) in %s", len(people), boxes, annotations)
     flip_index = network.skeleton.flip_index if cfg.test.flip else None

@@ -115,21 +115,27 @@ class TrainingOrder(Sampler[list[tuple[int, int]]]):
 
 
 class EvaluationOrder(Sampler[list[tuple[int, int]]]):
-    """Batches of (0, index) in order, each process its own contiguous part of the people."""
+    """Batches of (0, index) in order, each process its own contiguous part of them.
+
+    Batches are the same whatever the number of processes: the last bit of a convolution depends on
+    what else is in the batch.
+    """
 
     def __init__(
         self, num_people: int, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        bounds = np.linspace(0, num_people, world_size + 1).round().astype(int)
-        self.part = range(int(bounds[rank]), int(bounds[rank + 1]))
+        starts = range(0, num_people, batch_size)
+        bounds = np.linspace(0, len(starts), world_size + 1).round().astype(int)
+        self.starts = starts[int(bounds[rank]) : int(bounds[rank + 1])]
+        self.num_people = num_people
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.part) // self.batch_size)
+        return len(self.starts)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for start in range(0, len(self.part), self.batch_size):
-            yield [(0, i) for i in self.part[start : start + self.batch_size]]
+        for start in self.starts:
+            yield [(0, i) for i in range(start, min(start + self.batch_size, self.num_people))]
 
 
 def quiet_worker(_worker: int) -> None:

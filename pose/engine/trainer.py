@@ -215,7 +215,7 @@ def distribute(run: Run) -> nn.Module:
     """The model as several processes train it together, or as it is for one."""
     if not run.ranks.several:
         return run.model
-    return nn.parallel.DistributedDataParallel(run.model, broadcast_buffers=False)
+    return nn.parallel.DistributedDataParallel(run.model)
 
 
 def share_statistics(run: Run) -> None:

@@ -296,14 +296,16 @@ def test_a_batch_that_does_not_divide_is_refused():
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
 @pytest.mark.parametrize(("num_people", "batch_size"), [(0, 4), (1, 4), (5, 4), (64, 16), (65, 16)])
 def test_evaluation_covers_all_once(num_people, batch_size, world_size):
-    seen = []
+    alone = list(EvaluationOrder(num_people, batch_size))
+    assert [key for batch in alone for key in batch] == [(0, i) for i in range(num_people)]
+    together = []
     for rank in range(world_size):
         order = EvaluationOrder(num_people, batch_size, rank, world_size)
         batches = list(order)
         assert len(batches) == len(order) and all(0 < len(b) <= batch_size for b in batches)
-        assert abs(len(order.part) - num_people / world_size) < 1
-        seen += [key for batch in batches for key in batch]
-    assert seen == [(0, i) for i in range(num_people)]
+        assert abs(len(batches) - len(alone) / world_size) < 1
+        together += batches
+    assert together == alone
 
 
 def test_real_photographs(test_data):
