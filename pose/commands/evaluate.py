@@ -3,7 +3,7 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pose.commands.common import (
     add_config_arguments,
@@ -85,8 +85,7 @@ def evaluate(
     people = load_boxes(cfg, boxes, network.skeleton)
     logger.info("%d boxes (%s) in %s", len(people), boxes, annotations)
     flip_index = network.skeleton.flip_index if cfg.test.flip else None
-    model = network.model.to(ranks.device)
-    decode = network_decoder(model, network.codec, ranks.device, flip_index)
+    decode = network_decoder(network.model, network.codec, ranks.device, flip_index)
     found = predict_people(decode, evaluation_loader(cfg, people, ranks), people, ranks)
     if not ranks.is_main:
         return None
@@ -95,7 +94,7 @@ def evaluate(
     figures = evaluator.compute() if evaluator.has_labels else None
     output_folder(folder, what="the evaluation")
     write_results(folder / RESULTS, evaluator.results())
-    receipt: dict[str, Any] = evaluation_receipt(
+    receipt = evaluation_receipt(
         config=plain(cfg),
         weights=weights,
         annotations=annotations,

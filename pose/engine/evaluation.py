@@ -34,7 +34,7 @@ def network_decoder(
 ) -> BatchDecoder:
     """Keypoints from a network, with the flip test where `flip_index` (K,) is given."""
     swap = None if flip_index is None else torch.from_numpy(flip_index).to(device)
-    model.eval()
+    model.to(device).eval()
     return lambda batch: predict_keypoints(model, codec, batch.images.to(device), swap)
 
 
