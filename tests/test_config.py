@@ -3,7 +3,7 @@
 import pytest
 
 from pose.config import Config, config_names, config_page, document, load_config, plain, resolve
-from pose.layers import ConfigError
+from pose.layers import ConfigError, read_yaml
 
 
 @pytest.fixture
@@ -93,3 +93,58 @@ def test_a_shipped_config_is_short_and_builds(name):
     with torch.device("meta"):
         model = build_model(cfg.model.name, 17)
     assert codec_of(cfg, model.stride).channels(17) == 17
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "+1e-3", "0.1e-2", ".001e0", "1.e-3"])
+def test_every_spelling_of_a_float_is_a_number(text):
+    """Bare PyYAML reads most of these as text."""
+    assert read_yaml(text, "x") == 1e-3
+
+
+@pytest.mark.parametrize("text", ["e-3", "1e", "1e-3s", "hrnet_w32", "0x1e3x"])
+def test_what_is_no_float_stays_text(text):
+    assert read_yaml(text, "x") == text
+
+
+def test_nothing_is_nothing():
+    assert read_yaml("", "x") is None
+    assert read_yaml("# only a comment", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed: 1\nseed: 1\n", "not valid YAML: key 'seed' stands twice"),
+        (b"train:\n  amp: true\n  lr: 1\n  amp: true", "key 'amp' stands twice in the section at"),
+        (b"seed: \x00", "not valid YAML: unacceptable character"),
+        (b"seed: 1\n---\nseed: 2", "not valid YAML"),
+        (b"data: {root: caf\xe9}", "not a text file in UTF-8"),
+        (b"- seed", r"the file is \['seed'\]; expected a section of keys"),
+        (b"false", "the file is False; expected a section of keys"),
+        (b"train: null", "train is None; expected a section of keys"),
+        (b"train: {lr_steps: 170}", "train.lr_steps is 170; expected list of whole numbers"),
+        (b"train: {lr_steps: [1.5]}", "train.lr_steps is 1.5; expected whole number"),
+        (b"train: {lr: fast}", "train.lr is 'fast'; expected number"),
+        (b"train: {lr: .nan}", "train.lr is nan; expected at least 0"),
+        (b"train: {amp: 1}", "train.amp is 1; expected true or false"),
+        (b"augment: {flip_chance: 2}", "augment.flip_chance is 2.0; expected from 0 to 1"),
+        (b"codec: {name: drak}", r"did you mean 'dark'\? \(choices: gaussian, dark"),
+        (b"model: {input_size: [192]}", r"model.input_size is \[192\]; expected \[width, height\]"),
+        (b"optimiser: adam", r"unknown key optimiser \(known here: seed, init, data, model"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_file(tmp_path, content, message):
+    path = tmp_path / "runs.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(path)
+    assert "runs.yaml: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_is_a_number_too(tmp_path):
+    path = tmp_path / "runs.yaml"
+    path.write_text("train: {lr: 1}\ninit: ''\n")
+    cfg = load_config(path)
+    assert isinstance(cfg.train.lr, float)
+    assert cfg.init is None
