@@ -85,7 +85,9 @@ def write_synthetic(
     partial = folder.absolute().with_name(f".{folder.absolute().name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
-        with tqdm(total=sum(num_images.values()), unit="image", disable=None if progress else True) as bar:
+        with tqdm(
+            total=sum(num_images.values()), unit="image", disable=None if progress else True
+        ) as bar:
             for split, count in num_images.items():
                 _write_split(partial, split, count, seed, size, num_processes, bar)
         _write_json(partial / MARKER, made_with)
