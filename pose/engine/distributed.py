@@ -58,5 +58,6 @@ def join_ranks(device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(device, dist.get_rank(), world_size)
+        dist.barrier()  # nobody takes the group down while another still works
     finally:
         dist.destroy_process_group()

@@ -47,3 +47,15 @@ def initialise(network: nn.Module) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def initialise_by_fan_out(network: nn.Module) -> None:
+    """A start for training from nothing: convolutions N(0, sqrt(2 / fan-out)).
+
+    Source: He et al. (Delving Deep into Rectifiers, ICCV 2015). The published start is meant to be
+    followed by ImageNet weights and learns more slowly without them.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -103,6 +103,14 @@ def test_keypoints_covered_by_somebody_else_are_not_visible(scenes: list[Scene])
                     assert visibility == 1
 
 
+def test_a_hidden_keypoint_is_labelled_where_a_neighbour_is_seen(scenes: list[Scene]) -> None:
+    for person in (person for scene in scenes for person in scene.people):
+        visibility = person.keypoints[:, 2]
+        for hidden in np.flatnonzero(visibility == 1):
+            limbs = [limb for limb in COCO_17.limb_index if hidden in limb]
+            assert any(visibility[end] == 2 for limb in limbs for end in limb)
+
+
 def test_scenes_are_hard_and_varied(scenes: list[Scene]) -> None:
     counts = [len(scene.people) for scene in scenes]
     people = [person for scene in scenes for person in scene.people]

@@ -306,7 +306,7 @@ def test_deconvolutions_are_strict_where_there_is_a_head():
     ("keypoints", "source_keypoints", "words"),
     [
         (tuple("abcd"), tuple("abc"), "final layer has 3 channels, for 4 keypoints"),
-        (tuple("abc"), tuple("abcd"), r"final_layer.weight \(3, 16, 1, 1\), expected \(4, "),
+        (tuple("abc"), tuple("abcd"), r"final_layer.weight \(3, 24, 1, 1\), expected \(4, "),
     ],
 )
 def test_numbers_of_names_and_rows_must_agree(model, state, keypoints, source_keypoints, words):

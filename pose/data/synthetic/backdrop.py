@@ -67,8 +67,8 @@ def _muted(rng: np.random.Generator) -> np.ndarray:
 
 
 def _colour(rng: np.random.Generator) -> tuple[float, ...]:
-    """A colour of clutter; one in four is of skin, to be mistaken for a limb."""
-    shade = SKIN[rng.integers(len(SKIN))] * rng.uniform(0.7, 1.1) if rng.random() < 0.25 else None
+    """A colour of clutter; one in eight is of skin, to be mistaken for a limb."""
+    shade = SKIN[rng.integers(len(SKIN))] * rng.uniform(0.7, 1.1) if rng.random() < 0.12 else None
     return tuple((fabric(rng) if shade is None else shade.clip(0, 255)).tolist())
 
 
@@ -116,7 +116,7 @@ def _limb_like(rng: np.random.Generator, image: np.ndarray, reach: float) -> Non
 def _clutter(rng: np.random.Generator, image: np.ndarray) -> None:
     """Boxes, discs, shards, lines and limb-like pipes, few or many."""
     height, width = image.shape[:2]
-    for _ in range(int(rng.integers(4, 30))):
+    for _ in range(int(rng.integers(3, 16))):
         kind, reach = rng.random(), height * rng.uniform(0.04, 0.4) ** 1.2
         x, y = (int(v) for v in rng.uniform((0, 0), (width, height)))
         colour = _colour(rng)

@@ -219,7 +219,7 @@ MOTIONS: dict[str, tuple[float, dict[str, Ranges]]] = {
         },
     ),
     "crawl": (
-        0.3,
+        0.12,
         {
             "pelvis": ((68, 92), (-8, 8), (-10, 10)),
             "chest": ((-4, 22), (-10, 10), (-12, 12)),
@@ -232,7 +232,7 @@ MOTIONS: dict[str, tuple[float, dict[str, Ranges]]] = {
         },
     ),
     "lie": (
-        0.3,
+        0.12,
         {
             "pelvis": ((-95, -72), (-12, 12), (-60, 60)),
             "upper_arm": ((-12, 62), (5, 100), (-30, 40)),
@@ -242,7 +242,7 @@ MOTIONS: dict[str, tuple[float, dict[str, Ranges]]] = {
         },
     ),
     "cartwheel": (
-        0.45,
+        0.2,
         {
             "pelvis": ((-22, 22), (75, 200), (-15, 15)),
             "upper_arm": ((150, 188), (0, 38), (-15, 15)),
@@ -267,6 +267,9 @@ def _table(named: dict[str, Ranges]) -> np.ndarray:
 _NAMES = tuple(MOTIONS)
 _TABLES = np.stack([_table(named) for _, named in MOTIONS.values()])
 _CHANCES = np.cumsum([chance for chance, _ in MOTIONS.values()])
+_BREADTH = 0.75
+"""Share of a range, about its middle, in which angles are drawn: with all joints near their ends
+a pose looks strained."""
 _SHAKE = np.array([4.0, 3.0, 4.0])
 
 
@@ -274,7 +277,8 @@ def draw_motion(rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """A motion's name and the angles (15, 3) of one moment of it: flex, abduct, twist, degrees."""
     which = int(np.searchsorted(_CHANCES, rng.random() * _CHANCES[-1], side="right"))
     low, high = _TABLES[which, ..., 0], _TABLES[which, ..., 1]
-    angles = low + (high - low) * rng.random((15, 3)) + _SHAKE * rng.standard_normal((15, 3))
+    share = 0.5 + _BREADTH * (rng.random((15, 3)) - 0.5)
+    angles = low + (high - low) * share + _SHAKE * rng.standard_normal((15, 3))
     hinges = [4, 7, 10, 13]
     angles[hinges, 0] = angles[hinges, 0].clip(0, 145)
     angles[hinges, 1] = 0.0

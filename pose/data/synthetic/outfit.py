@@ -103,9 +103,9 @@ def draw_outfit(rng: np.random.Generator, backdrop: np.ndarray) -> Outfit:
     skin = SKIN[rng.integers(len(SKIN))] * rng.uniform(0.92, 1.04) + rng.uniform(-7, 7, 3)
     hair = HAIR[rng.integers(len(HAIR))] * rng.uniform(0.8, 1.15)
     shirt, legs = fabric(rng), fabric(rng)
-    if rng.random() < 0.12:
+    if rng.random() < 0.06:
         shirt = backdrop + rng.uniform(-18, 18, 3)
-    if rng.random() < 0.12:
+    if rng.random() < 0.06:
         legs = backdrop + rng.uniform(-18, 18, 3)
     if rng.random() < 0.12:
         legs = shirt.copy()

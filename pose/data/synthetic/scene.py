@@ -1,10 +1,11 @@
 """One picture: who stands where, what hides whom, and what an annotator would write down.
 
-Keypoints are in image pixels (pixel centres at integers) with COCO's visibility: 2 seen, 1 inside
-the image but hidden by the own body, another person or a thing, 0 (and x = y = 0) outside the
-image. Area and box are those of the visible silhouette, as COCO's come from the visible region.
-Nobody who shows less than `MIN_SEEN` of the silhouette stays in the picture: it would be
-a person whom no annotator marks.
+Keypoints are in image pixels (pixel centres at integers) with COCO's visibility: 2 seen; 1 inside
+the image but hidden by the own body, another person or a thing, while a keypoint at the other end
+of a limb is seen, so that an annotator can tell where it must be; 0 (and x = y = 0) otherwise.
+Area and box are those of the visible silhouette, as COCO's come from the visible region. Nobody
+who shows less than `MIN_SEEN` of the silhouette stays in the picture: it would be a person whom no
+annotator marks.
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,17 @@ from pose.data.synthetic.paint import (
     hidden_by_body,
     paint_shell,
 )
+from pose.skeleton import COCO_17
 
-MIN_SEEN = 0.15
+MIN_SEEN = 0.35
 """Least visible share of a silhouette inside the image."""
 MIN_AREA = 120
 """Least visible area, pixels of a 320x240 image."""
+
+_JOINED = np.zeros((17, 17), bool)
+"""Which keypoints share a limb."""
+_JOINED[COCO_17.limb_index[:, 0], COCO_17.limb_index[:, 1]] = True
+_JOINED |= _JOINED.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,7 @@ def draw_scene(seed: int, index: int, size: tuple[int, int] = (320, 240)) -> Sce
     horizon = (size[1] - 1) / 2 - camera.focal * np.tan(camera.pitch)
     backdrop = paint_backdrop(rng, size, horizon)
     actors = _draw_actors(rng, camera, horizon, backdrop)
-    count = int(rng.choice(4, p=(0.42, 0.33, 0.17, 0.08)))
+    count = int(rng.choice(4, p=(0.6, 0.3, 0.08, 0.02)))
     least = MIN_AREA * size[0] * size[1] / (320 * 240)
     while True:
         # a generator of their own keeps the occluders in place when somebody leaves the picture
@@ -87,7 +94,7 @@ def _draw_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
         size=size,
         pitch=float(np.radians(np.clip(rng.normal(5, 10), -18, 38))),
         light=light / np.linalg.norm(light),
-        ambient=rng.uniform(0.42, 0.85),
+        ambient=rng.uniform(0.35, 0.65),
     )
 
 
@@ -99,14 +106,14 @@ def _draw_actors(
     actors: list[Actor] = []
     spots: list[tuple[float, float, float]] = []
     eye_height = rng.uniform(0.6, 1.15)
-    for _ in range(int(rng.choice(4, p=(0.25, 0.35, 0.25, 0.15))) + 1):
-        if spots and rng.random() < 0.65:
+    for _ in range(int(rng.choice(4, p=(0.4, 0.35, 0.17, 0.08))) + 1):
+        if spots and rng.random() < 0.4:
             x, y, stature = spots[rng.integers(len(spots))]
             stature *= rng.uniform(0.72, 1.35)
             x += stature * rng.normal(0, 0.33)
             y += stature * rng.normal(0, 0.10)
         else:
-            stature = height * np.exp(rng.uniform(np.log(0.30), np.log(1.15)))
+            stature = height * np.exp(rng.uniform(np.log(0.36), np.log(1.1)))
             x = width * rng.uniform(0.06, 0.94)
             y = horizon + (eye_height - 0.5) * stature
             if rng.random() < 0.35:
@@ -130,7 +137,7 @@ def _draw_actor(
 ) -> Actor:
     """A person whose middle is seen at `pixel` and who measures `stature` pixels upright."""
     figure = draw_figure(rng)
-    yaw = rng.normal(0, 0.9) if rng.random() < 0.45 else rng.uniform(0, 2 * np.pi)
+    yaw = rng.normal(0, 0.6) if rng.random() < 0.85 else rng.uniform(0, 2 * np.pi)
     turn = facing(float(yaw), camera.pitch)
     depth = max(camera.focal / stature, 1.15)
     middle = 0.5 * (figure.keypoints.min(0) + figure.keypoints.max(0))
@@ -205,8 +212,9 @@ def _mark_keypoints(
     inside = np.asarray(((pixels >= 0) & (pixels <= limits)).all(1))
     nearest = np.rint(pixels.clip(0, limits)).astype(int)
     covered = labels[nearest[:, 1], nearest[:, 0]] > 2 * rank + 2
-    visibility = np.where(inside, np.where(hidden | covered, 1, 2), 0)
-    return np.concatenate([pixels * inside[:, None], visibility[:, None]], 1)
+    seen = inside & ~hidden & ~covered
+    visibility = np.where(seen, 2, np.where(inside & (_JOINED @ seen), 1, 0))
+    return np.concatenate([pixels * (visibility > 0)[:, None], visibility[:, None]], 1)
 
 
 def _mark_person(
@@ -225,9 +233,9 @@ def _develop(rng: np.random.Generator, canvas: np.ndarray, size: tuple[int, int]
     """The photograph (H, W, 3) of a canvas: uneven light, blur, noise, white balance."""
     width, height = size
     image = cv2.cvtColor(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB)
-    if rng.random() < 0.7:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.35, 1.1))
-    if rng.random() < 0.08:
+    if rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.35, 0.9))
+    if rng.random() < 0.05:
         length = int(rng.integers(3, 7))
         kernel = np.eye(length, dtype=np.float32) if rng.random() < 0.5 else np.ones((1, length))
         image = cv2.filter2D(image, -1, (kernel / kernel.sum()).astype(np.float32))
