@@ -98,7 +98,7 @@ def load_network(
     content = read_config(path)
     if content is not None and "skeleton" in content:
         layer = {key: value for key, value in content.items() if key != "skeleton"}
-        cfg = EasyDict(resolve(layer, f"{path}: config"))
+        cfg = resolve(layer, f"{path}: config")
         keypoints = skeleton_from_category(content["skeleton"], f"{path}: skeleton")
     elif cfg is None or keypoints is None:
         raise ValueError(

@@ -165,7 +165,13 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> EasyDict:
         layer = read_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file in UTF-8") from None
-    resolved = resolve({} if layer is None else layer, str(path))
+    return resolve({} if layer is None else layer, str(path), overrides)
+
+
+def resolve(layer: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> EasyDict:
+    """The defaults, a layer and overrides one over the other; every key of the schema is there."""
+    resolved = _defaults(Config())
+    merge(resolved, layer, Config, source, "")
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -174,15 +180,8 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> EasyDict:
         for part in reversed(key.split(".")):
             value = {part: value}
         merge(resolved, value, Config, "command line", "")
-    _check_sizes(resolved, str(path))
+    _check_sizes(resolved, source)
     return EasyDict(resolved)
-
-
-def resolve(layer: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """A layer over the defaults, as plain nested dicts; every key of the schema is there."""
-    resolved = _defaults(Config())
-    merge(resolved, layer, Config, source, "")
-    return resolved
 
 
 def plain(cfg: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def load_coco(path: Path, skeleton: Skeleton | None = None) -> People:
     images = _Images(content["images"], path)
     annotations = objects(content, "annotations", f"{path}") if "annotations" in content else []
     rows = []
-    flat = 0
+    elsewhere = flat = 0
     for number, annotation in enumerate(annotations):
         where = f"{path}: annotation {annotation.get('id', f'number {number}')!s:.40}"
         require(annotation, ("image_id", "category_id"), where)
@@ -68,10 +68,10 @@ def load_coco(path: Path, skeleton: Skeleton | None = None) -> People:
             continue
         triplets = _keypoints(annotation, skeleton.num_keypoints, where)
         image = images.find(annotation, where)
-        if image is None:
-            listed = f"is not among the file's {len(images.ids)} images"
-            raise ValueError(f"{where}: image_id {annotation['image_id']} {listed}")
         x, y, w, h = _box_xywh(annotation, where)
+        if image is None:
+            elsewhere += 1
+            continue
         box = _published_box(x, y, w, h, images.sizes[image])
         area = finite(annotation.get("area", w * h), f"{where}: area")
         new_id = whole(annotation.get("id", 0), f"{where}: id")
@@ -81,6 +81,7 @@ def load_coco(path: Path, skeleton: Skeleton | None = None) -> People:
             flat += 1
             continue
         rows.append((image, box, triplets, area, 1.0, new_id))
+    _warn_of(path, elsewhere, "people left out that lie in images the file does not list")
     _warn_of(path, flat, "people left out whose box has no area inside the image")
     return images.people(rows, skeleton)
 

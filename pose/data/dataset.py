@@ -4,6 +4,7 @@ What a sample looks like depends on (seed, epoch, index) alone: not on the numbe
 of processes, nor on what was drawn before it.
 """
 
+import signal
 from collections.abc import Iterator
 
 import cv2
@@ -139,6 +140,12 @@ class EvaluationOrder(Sampler[list[tuple[int, int]]]):
 
 
 def quiet_worker(_worker: int) -> None:
-    """A loader worker uses one thread: there are as many workers as cores."""
+    """A loader worker uses one thread: there are as many workers as cores.
+
+    Ctrl-C and a job's end reach the whole process group; the run decides what they mean and needs
+    its workers until it has saved. They leave when it does.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

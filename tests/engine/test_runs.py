@@ -4,6 +4,7 @@ processes."""
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,32 @@ def test_evaluate_writes_what_score_reads(config, data, tmp_path, capsys):
     assert main([*arguments, "model.input_size=[96, 128]"]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("pose: error:") and "model.input_size is [96, 128]" in message
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_whose_process_group_is_stopped_saves_first(config, data, tmp_path, number):
+    """A terminal's Ctrl-C and a job's end reach the loader's workers too."""
+    command = [
+        *(sys.executable, "-m", "pose", "train", "synthetic/quickstart", f"data.root={data}"),
+        *("data.workers=2", "data.val_annotations=''", "train.sheet_every=0"),
+        *("train.batch_size=4", "train.epochs=100000"),
+        *("--device", "cpu", "--out", str(tmp_path)),
+    ]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("epoch 1/") for line in lines)
+    os.killpg(process.pid, number)
+    rest = "".join(lines)
+    assert process.wait() == 130 and "Traceback" not in rest
+    assert load_checkpoint(tmp_path / "latest.pt")["step"] >= 2
 
 
 @pytest.mark.slow
