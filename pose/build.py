@@ -255,13 +255,13 @@ def figures_during_training(
             f"{data_path(cfg, 'val_annotations')}: its keypoints are not those of "
             f"{data_path(cfg, 'train_annotations')}"
         )
-    loader = evaluation_loader(cfg, people, ranks)
+    loader, evaluator = evaluation_loader(cfg, people, ranks), evaluator_of(cfg, people)
     flip_index = skeleton.flip_index if cfg.test.flip else None
 
     def figures(model: nn.Module) -> dict[str, float]:
         decode = network_decoder(model, codec, ranks.device, flip_index)
         found = predict_people(decode, loader, people, ranks)
-        evaluator = evaluator_of(cfg, people)
+        evaluator.reset()
         evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
         return evaluator.compute()
 

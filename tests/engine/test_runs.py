@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose.build import load_boxes, load_people, model_of, run_of
+from pose.build import figures_during_training, load_boxes, load_people, model_of, run_of
 from pose.commands.main import main
 from pose.commands.train import train_in
 from pose.config import load_config
@@ -88,6 +88,16 @@ def test_a_folder_that_holds_a_run_is_never_overwritten(config, tmp_path):
         train_in(config, tmp_path, CPU, resume=True)
     with pytest.raises(ValueError, match="holds no run to go on with"):
         train_in(config, tmp_path / "new", CPU, resume=True)
+
+
+def test_evaluations_of_a_run_read_the_annotations_once(config, monkeypatch):
+    """And a warning about them comes once, not after every epoch."""
+    people = load_people(config, "train")
+    model, codec = model_of(config, people.skeleton)
+    evaluate = figures_during_training(config, people.skeleton, codec, CPU)
+    first = evaluate(model)
+    monkeypatch.setattr("pose.metrics.coco.read_json", None)
+    assert evaluate(model) == pytest.approx(first, nan_ok=True)
 
 
 def test_evaluate_writes_what_score_reads(config, data, tmp_path, capsys):
