@@ -4,6 +4,7 @@ What a sample looks like depends on (seed, epoch, index) alone: not on the numbe
 of processes, nor on what was drawn before it.
 """
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -143,9 +144,10 @@ def quiet_worker(_worker: int) -> None:
     """A loader worker uses one thread: there are as many workers as cores.
 
     Ctrl-C and a job's end reach the whole process group; the run decides what they mean and needs
-    its workers until it has saved. They leave when it does.
+    its workers until it has saved. So they form a group of their own and wait for it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -122,30 +122,42 @@ def test_evaluate_writes_what_score_reads(config, data, tmp_path, capsys):
     assert message.startswith("pose: error:") and "model.input_size is [96, 128]" in message
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX's")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_whose_process_group_is_stopped_saves_first(config, data, tmp_path, number):
-    """A terminal's Ctrl-C and a job's end reach the loader's workers too."""
+def train_command(data, out, *words):
+    """`pose train` as a process of its own, with two loader workers."""
     command = [
         *(sys.executable, "-m", "pose", "train", "synthetic/quickstart", f"data.root={data}"),
-        *("data.workers=2", "data.val_annotations=''", "train.sheet_every=0"),
-        *("train.batch_size=4", "train.epochs=100000"),
-        *("--device", "cpu", "--out", str(tmp_path)),
+        *("data.workers=2", "train.batch_size=4", "train.sheet_every=0", *words),
+        *("--device", "cpu", "--out", str(out)),
     ]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_whose_process_group_is_stopped_saves_first(data, tmp_path, number):
+    """A terminal's Ctrl-C and a job's end reach the loader's workers too."""
+    process = train_command(data, tmp_path, "data.val_annotations=''", "train.epochs=100000")
     lines = iter(process.stderr.readline, "")
     assert any(line.startswith("epoch 1/") for line in lines)
     os.killpg(process.pid, number)
     rest = "".join(lines)
-    assert process.wait() == 130 and "Traceback" not in rest
+    assert process.wait(60) == 130 and "Traceback" not in rest
     assert load_checkpoint(tmp_path / "latest.pt")["step"] >= 2
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_its_last_epoch(data, tmp_path):
+    """The loader's workers leave when the run does."""
+    process = train_command(data, tmp_path, "train.epochs=1")
+    process.communicate(timeout=90)
+    assert process.returncode == 0
 
 
 @pytest.mark.slow
