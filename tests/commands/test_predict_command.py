@@ -1,0 +1,140 @@
+"""`pose predict`: a drawn picture for each picture, a frame for each frame, poses as COCO's."""
+
+import json
+
+import pytest
+
+from pose.build import described, model_of
+from pose.commands.main import main
+from pose.config import load_config
+from pose.data.synthetic import draw_scene
+from pose.images import read_image, write_image
+from pose.inference.predict import Predictor
+from pose.models.weights import save_weights
+from pose.skeleton import COCO_17
+from pose.video import VideoWriter, read_frames
+
+NUM_FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An untrained network: where it sees keypoints does not matter here."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    cfg = load_config("synthetic/quickstart", ["model.input_size=[64, 64]"])
+    model, _ = model_of(cfg, COCO_17)
+    save_weights(path, model.state_dict(), described(cfg, COCO_17))
+    return path
+
+
+@pytest.fixture
+def run(weights, tmp_path):
+    """Runs the command on a source; returns its status and the poses it wrote."""
+
+    def run(source, boxes, out=tmp_path / "out"):
+        arguments = ["predict", source, "--weights", weights, "--boxes", boxes, "--out", out]
+        status = main([*map(str, arguments), "--device", "cpu"])
+        poses = out / "poses.json"
+        return status, json.loads(poses.read_text()) if poses.exists() else None
+
+    return run
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, 25) as writer:
+        for index in range(NUM_FRAMES):
+            writer.write(draw_scene(1, index, (128, 96)).image)
+    return path
+
+
+def detection(image_id, **more):
+    return {"image_id": image_id, "category_id": 1, "bbox": [10, 10, 50, 70], "score": 0.9, **more}
+
+
+def saved(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def frames(path):
+    return [image for image, _ in read_frames(path)]
+
+
+def test_one_image_in_typed_boxes(run, tmp_path, capsys):
+    write_image(tmp_path / "a.jpg", draw_scene(1, 0).image)
+    status, poses = run(tmp_path / "a.jpg", "10,20,110,220;150,30,250,200")
+    assert status == 0
+    assert [(e["image_id"], e["file_name"]) for e in poses] == [(1, "a.jpg")] * 2
+    assert all(len(e["keypoints"]) == 51 and e["category_id"] == 1 for e in poses)
+    assert poses[1]["box"] == [150, 30, 250, 200]
+    before, after = read_image(tmp_path / "a.jpg"), read_image(tmp_path / "out/a.jpg")
+    assert after.shape == before.shape
+    assert str(tmp_path / "out/poses.json") in capsys.readouterr().out
+
+
+def test_a_folder_with_a_file_of_boxes(run, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, name in enumerate(("a.jpg", "a.png", "b.jpg", "000000000139.jpg")):
+        write_image(folder / name, draw_scene(1, index).image)
+    (folder / "notes.txt").write_text("no picture")
+    boxes = [detection(7, file_name="a.jpg"), detection(8, file_name="a.png"), detection(139)]
+    boxes.append(detection(139, category_id=2))
+    status, poses = run(folder, saved(tmp_path / "boxes.json", boxes))
+    assert status == 0
+    assert [e["file_name"] for e in poses] == ["000000000139.jpg", "a.jpg", "a.png"]
+    drawn = sorted(p.name for p in (tmp_path / "out").glob("*.jpg"))
+    assert drawn == ["000000000139.jpg", "a.jpg", "a.png.jpg", "b.jpg"]
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split("  ") == ["images", "without boxes", "people"]
+    assert table[2].split() == ["4", "1", "3"]
+
+
+def test_a_video_keeps_its_frames(run, video, tmp_path):
+    boxes = [detection(0), detection(3), detection(3)]
+    status, poses = run(video, saved(tmp_path / "boxes.json", boxes))
+    assert status == 0 and [e["image_id"] for e in poses] == [0, 3, 3]
+    before, after = frames(video), frames(tmp_path / "out/clip.mp4")
+    assert len(after) == NUM_FRAMES and after[0].shape == before[0].shape
+
+
+def test_an_interrupted_video_holds_what_was_done(run, video, tmp_path, monkeypatch):
+    whole, seen = Predictor.__call__, []
+
+    def interrupted(self, image, boxes, scores):
+        seen.append(image)
+        if len(seen) > 3:
+            raise KeyboardInterrupt
+        return whole(self, image, boxes, scores)
+
+    monkeypatch.setattr(Predictor, "__call__", interrupted)
+    status, poses = run(video, "10,10,60,80")
+    assert status == 130 and [e["image_id"] for e in poses] == [0, 1, 2]
+    assert len(frames(tmp_path / "out/clip.mp4")) == 3
+
+
+def test_no_boxes_is_an_error_that_says_what_to_do(weights, video, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["predict", str(video), "--weights", str(weights), "--out", str(out)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("pose: error: no boxes: ") and "--boxes x1,y1,x2,y2" in line
+    assert not out.exists()
+
+
+def test_the_source_is_never_written_over(run, video, capsys):
+    assert run(video, "10,10,60,80", out=video.parent)[0] == 2
+    assert "is the folder of the source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nobody.jpg", "nowhere"])
+def test_a_source_that_is_not_there(run, tmp_path, capsys, name):
+    assert run(tmp_path / name, "10,10,60,80")[0] == 2
+    assert f"{tmp_path / name}: no such image, folder or video" in capsys.readouterr().err
+
+
+def test_a_folder_without_images(run, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", "10,10,60,80")[0] == 2
+    assert "holds no image file" in capsys.readouterr().err

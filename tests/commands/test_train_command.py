@@ -1,0 +1,93 @@
+"""`pose train`: starting from other weights, images from a zip file, going on."""
+
+import json
+import shutil
+import zipfile
+
+import pytest
+import torch
+
+from pose.build import described, model_of
+from pose.commands.main import main
+from pose.config import load_config
+from pose.data.synthetic import write_synthetic
+from pose.engine.checkpoints import load_checkpoint
+from pose.models.weights import load_weights, save_weights
+from pose.skeleton import COCO_17
+
+NAMES = ("left_wrist", "right_wrist", "nose", "hat")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn") / "set"
+    write_synthetic(folder, {"train": 4, "val": 2}, seed=1)
+    return folder
+
+
+@pytest.fixture
+def train(drawn, capsys):
+    """Runs a tiny training; returns its status and what it said."""
+
+    def run(out, *overrides, data=drawn):
+        arguments = ["train", "synthetic/quickstart", f"data.root={data}", "--out", str(out)]
+        arguments += ["data.workers=0", "model.input_size=[64, 64]", "train.batch_size=4"]
+        arguments += ["train.epochs=1", "--device", "cpu", *overrides]
+        return main(arguments), capsys.readouterr().err
+
+    return run
+
+
+def losses(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def test_init_takes_the_trunk_and_the_keypoints_of_the_same_name(train, drawn, tmp_path):
+    cfg = load_config("synthetic/quickstart", ["model.input_size=[64, 64]"])
+    torch.manual_seed(5)
+    model, _ = model_of(cfg, COCO_17)
+    source = tmp_path / "start.safetensors"
+    save_weights(source, model.state_dict(), described(cfg, COCO_17))
+    data = shutil.copytree(drawn, tmp_path / "set")
+    rows = [COCO_17.keypoints.index(name) for name in NAMES[:3]]
+    for path in (data / "annotations").iterdir():
+        content = json.loads(path.read_text())
+        content["categories"][0].update(keypoints=NAMES, skeleton=[[1, 3], [2, 3], [3, 4]])
+        for annotation in content["annotations"]:
+            old = annotation["keypoints"]
+            kept = [value for row in rows for value in old[3 * row : 3 * row + 3]]
+            annotation["keypoints"] = [*kept, 0, 0, 0]
+        path.write_text(json.dumps(content))
+    # A rate of nothing: what is written at the end is what the run began with.
+    still = ("train.lr=1e-12", "train.weight_decay=0", "train.warmup_steps=0")
+    status, said = train(tmp_path / "out", f"init={source}", *still, data=data)
+    assert status == 0 and f"{source}: trunk and 3 keypoints taken over; fresh: hat" in said
+    before, after = load_weights(source), load_weights(tmp_path / "out/best.safetensors")
+    learnt = [name for name, _ in model.named_parameters() if not name.startswith("final_layer")]
+    assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in learnt)
+    head = "final_layer.weight"
+    assert after[head].shape[0] == 4
+    assert torch.allclose(after[head][:3], before[head][rows], atol=1e-9)
+
+
+def test_images_from_a_zip_file_train_the_same(train, drawn, tmp_path):
+    data = shutil.copytree(drawn, tmp_path / "set")
+    with zipfile.ZipFile(data / "images/train.zip", "w") as archive:
+        for image in sorted((data / "images/train").iterdir()):
+            archive.write(image, image.name)
+    shutil.rmtree(data / "images/train")
+    assert train(tmp_path / "folder")[0] == 0
+    assert train(tmp_path / "zip", "data.train_images=images/train.zip", data=data)[0] == 0
+    assert losses(tmp_path / "zip") == losses(tmp_path / "folder")
+
+
+def test_a_finished_run_gone_on_with_stays_as_it_is(train, tmp_path):
+    assert train(tmp_path)[0] == 0
+    before = load_checkpoint(tmp_path / "latest.pt")
+    assert train(tmp_path, "--resume")[0] == 0
+    after = load_checkpoint(tmp_path / "latest.pt")
+    assert after["step"] == before["step"] and len(losses(tmp_path)) == 1
+    assert all(torch.equal(before["model"][name], after["model"][name]) for name in before["model"])
+    status, said = train(tmp_path)
+    assert status == 2 and "already holds a run; add --resume" in said
