@@ -103,7 +103,7 @@ def predict_video(predictor: "Predictor", source: Path, boxes: "BoxSource", out:
 
     info = probe(source)
     entries: list[dict[str, Any]] = []
-    empty = number = 0
+    empty = 0
     interrupted = False
     with VideoWriter(out / f"{source.stem}.mp4", info.fps) as writer:
         frames = tqdm(read_frames(source), total=info.num_frames, unit="frame", disable=None)
@@ -111,12 +111,15 @@ def predict_video(predictor: "Predictor", source: Path, boxes: "BoxSource", out:
             for number, (image, time) in enumerate(frames):
                 given = boxes.of_frame(number)
                 poses = predictor(image, given.boxes, given.scores)
-                empty += not len(poses)
-                entries += poses.to_coco(number)
                 writer.write(draw_poses(image, poses), time)
+                entries += poses.to_coco(number)
+                empty += not len(poses)
         except KeyboardInterrupt:
+            if not writer.num_frames:
+                raise
             interrupted = True
-            logger.warning("interrupted after %d frames; what is done is written", number)
+            done = writer.num_frames
+            logger.warning("interrupted after %d frames; what is done is written", done)
     finish(entries, out, [("frames", writer.num_frames), ("without boxes", empty)])
     return 130 if interrupted else 0
 

@@ -71,6 +71,9 @@ def train_in(cfg: "EasyDict", folder: Path, ranks, *, resume: bool) -> dict[str,
     if going_on:
         check_same_experiment(training, folder)
         restore(training)
+        if training.epoch >= training.epochs:
+            logger.info("%s: the run is finished; nothing to do", folder)
+            return training.history[-1]["metrics"]
         logger.info("going on after step %d, epoch %d", training.step, training.epoch)
     elif ranks.is_main:
         write_config(cfg, folder)

@@ -1,9 +1,10 @@
 """Where people are looked for in one's own pictures: boxes typed in, or read from a file.
 
-A file is JSON in one of COCO's two forms: an annotation file (its boxes belong to the images it
-names), or a list of detections `{image_id, bbox, score}`. A detection belongs to the image of its
-`file_name` where it has one, else to the one whose file name holds the number `image_id` (COCO's
-000000000139.jpg is 139); in a video `image_id` is the frame's number, from 0.
+A file is JSON in one of COCO's two forms: an annotation file (the boxes of its first category
+belong to the images it names), or a list of detections `{image_id, bbox, score}`. A detection
+belongs to the image of its `file_name` where it has one, else to the one whose file name holds the
+number `image_id` (COCO's 000000000139.jpg is 139); in a video `image_id` is the frame's number,
+from 0.
 """
 
 import re
@@ -19,7 +20,7 @@ from pose.geometry import xywh_to_xyxy
 from pose.records import finite, numbers, objects, read_json, require, whole
 
 PERSON = 1
-"""COCO's category; boxes of others are left out."""
+"""COCO's category, the one that counts in a list of detections."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +67,11 @@ def parse_boxes(text: str) -> BoxSource:
 def read_boxes(path: Path) -> BoxSource:
     """The boxes of an annotation or detection file; ValueError names file, entry and field."""
     content = read_json(path)
-    names = {}
+    names, person = {}, PERSON
     if isinstance(content, dict):
-        names = {i.get("id"): i.get("file_name") for i in objects(content, "images", str(path))}
+        names = _names(content, path)
+        categories = objects(content, "categories", str(path)) if "categories" in content else []
+        person = categories[0].get("id", PERSON) if categories else PERSON
         content = objects(content, "annotations", str(path))
     if not isinstance(content, list):
         raise ValueError(
@@ -79,7 +82,7 @@ def read_boxes(path: Path) -> BoxSource:
     for number, entry in enumerate(content):
         where = f"{path}: entry {number}"
         require(entry, ("bbox",), where)
-        if entry.get("category_id", PERSON) != PERSON or entry.get("iscrowd"):
+        if entry.get("category_id", person) != person or entry.get("iscrowd"):
             continue
         row = _box_and_score(entry, where)
         image_id = whole(entry["image_id"], f"{where}: image_id") if "image_id" in entry else None
@@ -96,18 +99,29 @@ def read_boxes(path: Path) -> BoxSource:
     )
 
 
+def _names(content: Any, path: Path) -> dict[int, Any]:
+    names = {}
+    for number, image in enumerate(objects(content, "images", str(path))):
+        where = f"{path}: images[{number}]"
+        require(image, ("id",), where)
+        names[whole(image["id"], f"{where}: id")] = image.get("file_name")
+    return names
+
+
 def _typed(text: str) -> Boxes:
     rows = []
     for part in filter(None, (p.strip() for p in text.split(";"))):
         try:
-            x1, y1, x2, y2 = (float(v) for v in part.split(","))
+            x1, y1, x2, y2 = box = [float(v) for v in part.split(",")]
+            if not np.isfinite(box).all():
+                raise ValueError
         except ValueError:
             raise ValueError(f"--boxes: '{part}' is not x1,y1,x2,y2 in pixels") from None
         if not (x2 > x1 and y2 > y1):
             raise ValueError(
                 f"--boxes: '{part}' has no area; expected x1,y1,x2,y2 with x2 > x1 and y2 > y1"
             )
-        rows.append(([x1, y1, x2, y2], 1.0))
+        rows.append((box, 1.0))
     return _stacked(rows)
 
 

@@ -92,12 +92,36 @@ def test_a_folder_with_a_file_of_boxes(run, tmp_path, capsys):
     assert table[2].split() == ["4", "1", "3"]
 
 
-def test_a_video_keeps_its_frames(run, video, tmp_path):
+def test_a_folder_with_an_annotation_file(run, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    names = ("a.jpg", "a.png", "b.jpg")
+    for index, name in enumerate(names):
+        write_image(folder / name, draw_scene(1, index).image)
+    content = {
+        "images": [{"id": 10 + i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [detection(10), detection(11), detection(12, iscrowd=1)],
+    }
+    status, poses = run(folder, saved(tmp_path / "truth.json", content))
+    assert status == 0
+    assert [(e["file_name"], e["image_id"]) for e in poses] == [("a.jpg", 1), ("a.png", 2)]
+    drawn = sorted(p.name for p in (tmp_path / "out").glob("*.jpg"))
+    assert drawn == ["a.jpg", "a.png.jpg", "b.jpg"]
+    assert capsys.readouterr().out.splitlines()[2].split() == ["3", "1", "2"]
+
+
+def test_a_video_keeps_its_frames(run, video, tmp_path, capsys):
     boxes = [detection(0), detection(3), detection(3)]
     status, poses = run(video, saved(tmp_path / "boxes.json", boxes))
     assert status == 0 and [e["image_id"] for e in poses] == [0, 3, 3]
     before, after = frames(video), frames(tmp_path / "out/clip.mp4")
     assert len(after) == NUM_FRAMES and after[0].shape == before[0].shape
+    triplets = [e["keypoints"] for e in poses]
+    assert all(len(values) == 3 * COCO_17.num_keypoints for values in triplets)
+    assert all(isinstance(value, float | int) for values in triplets for value in values)
+    assert all(e["category_id"] == 1 and 0 <= e["score"] <= 1 for e in poses)
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split("  ") == ["frames", "without boxes", "people"]
+    assert table[2].split() == [str(NUM_FRAMES), str(NUM_FRAMES - 2), "3"]
 
 
 def test_an_interrupted_video_holds_what_was_done(run, video, tmp_path, monkeypatch):
@@ -115,6 +139,36 @@ def test_an_interrupted_video_holds_what_was_done(run, video, tmp_path, monkeypa
     assert len(frames(tmp_path / "out/clip.mp4")) == 3
 
 
+def interrupted_after(count, monkeypatch):
+    """Ctrl-C while frame `count` is read."""
+
+    def frames_until(path):
+        for index, frame in enumerate(read_frames(path)):
+            if index == count:
+                raise KeyboardInterrupt
+            yield frame
+
+    monkeypatch.setattr("pose.video.read_frames", frames_until)
+
+
+def test_an_interrupt_between_frames_counts_those_that_were_done(run, video, monkeypatch, capsys):
+    interrupted_after(3, monkeypatch)
+    status, poses = run(video, "10,10,60,80")
+    assert status == 130 and len(poses) == 3
+    said = capsys.readouterr()
+    assert said.out.splitlines()[2].split() == ["3", "0", "3"]
+    assert "interrupted after 3 frames" in said.err
+
+
+def test_an_interrupt_before_the_first_frame_is_still_one(
+    run, video, tmp_path, monkeypatch, capsys
+):
+    interrupted_after(0, monkeypatch)
+    status, _ = run(video, "10,10,60,80")
+    assert status == 130 and "pose: error:" not in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.mp4"))
+
+
 def test_no_boxes_is_an_error_that_says_what_to_do(weights, video, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["predict", str(video), "--weights", str(weights), "--out", str(out)]) == 2
@@ -126,6 +180,16 @@ def test_no_boxes_is_an_error_that_says_what_to_do(weights, video, tmp_path, cap
 def test_the_source_is_never_written_over(run, video, capsys):
     assert run(video, "10,10,60,80", out=video.parent)[0] == 2
     assert "is the folder of the source" in capsys.readouterr().err
+
+
+def test_a_folders_images_are_never_written_over(run, tmp_path, capsys):
+    path = tmp_path / "photos/a.jpg"
+    write_image(path, draw_scene(1, 0).image)
+    before = path.read_bytes()
+    for source, out in ((path.parent, path.parent), (path, path.parent / "../photos")):
+        assert run(source, "10,10,60,80", out=out)[0] == 2
+        assert "is the folder of the source; name another" in capsys.readouterr().err
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["nobody.jpg", "nowhere"])

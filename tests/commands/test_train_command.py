@@ -91,3 +91,35 @@ def test_a_finished_run_gone_on_with_stays_as_it_is(train, tmp_path):
     assert all(torch.equal(before["model"][name], after["model"][name]) for name in before["model"])
     status, said = train(tmp_path)
     assert status == 2 and "already holds a run; add --resume" in said
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_gone_on_with_says_so_and_writes_nothing(train, tmp_path):
+    assert train(tmp_path)[0] == 0
+    before = contents(tmp_path)
+    status, said = train(tmp_path, "--resume")
+    assert status == 0 and contents(tmp_path) == before
+    # Whatever the words, they tell a finished run from one that trains on.
+    assert "finished" in said or "nothing to do" in said
+
+
+def test_a_refused_run_leaves_the_folder_alone(train, tmp_path):
+    assert train(tmp_path)[0] == 0
+    before = contents(tmp_path)
+    status, said = train(tmp_path)
+    lines = [line for line in said.splitlines() if line.startswith("pose: error: ")]
+    assert status == 2 and len(lines) == 1 and str(tmp_path) in lines[0]
+    assert contents(tmp_path) == before
+
+
+def test_init_of_another_network_is_refused(train, tmp_path):
+    cfg = load_config("synthetic/quickstart", ["model.name=hrnet_w18"])
+    model, _ = model_of(cfg, COCO_17)
+    source = tmp_path / "other.safetensors"
+    save_weights(source, model.state_dict(), described(cfg, COCO_17))
+    status, said = train(tmp_path / "out", f"init={source}")
+    assert status == 2 and f"{source}: not the weights of this network" in said
+    assert not (tmp_path / "out").exists()

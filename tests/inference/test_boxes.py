@@ -45,6 +45,8 @@ def test_typed_boxes_hold_for_every_picture(text, boxes):
         ("1,2,.,4", "'1,2,.,4' is not x1,y1,x2,y2"),
         ("5,2,3,4", "'5,2,3,4' has no area"),
         ("1,2,3,2", "'1,2,3,2' has no area"),
+        ("1,2,3,4,5", "'1,2,3,4,5' is not x1,y1,x2,y2"),
+        ("1,2,1e999,4", "'1,2,1e999,4'"),
     ],
 )
 def test_a_mistyped_box_is_shown(text, part):
@@ -56,6 +58,14 @@ def test_a_mistyped_box_is_shown(text, part):
 def test_other_text_is_a_files_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"boxes\.json: no such file"):
         parse_boxes(str(tmp_path / "boxes.json"))
+    for text in ("nan,1,2,3", "a,b,c,d", "1 2 3 4"):
+        with pytest.raises(FileNotFoundError, match=f"^{text}: no such file"):
+            parse_boxes(text)
+
+
+def test_a_files_name_is_read_as_the_file(save):
+    path = save([entry()])
+    assert parse_boxes(str(path)).of_frame(1).boxes.tolist() == [[10, 20, 40, 60]]
 
 
 def test_an_annotation_files_boxes_belong_to_its_images(save):
@@ -86,6 +96,32 @@ def test_detections_belong_to_a_name_or_a_number(save):
     assert len(source.of_frame(139).boxes) == 2 and not len(source.of_frame(0).boxes)
 
 
+def test_the_first_category_of_an_annotation_file_counts(save):
+    """As in training: people of one's own need not have COCO's number."""
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 7, "name": "person"}, {"id": 1, "name": "dog"}],
+        "annotations": [entry(category_id=7), entry(bbox=[1, 2, 3, 4])],
+    }
+    source = read_boxes(save(content))
+    assert source.of_image(Path("a.jpg")).boxes.tolist() == [[10, 20, 40, 60]]
+
+
+def test_a_picture_that_nobody_names_has_no_boxes(save):
+    source = read_boxes(save([entry(), entry(file_name="a.jpg")]))
+    for given in (source.of_image(Path("b.jpg")), source.of_image(Path("2.jpg"))):
+        assert given.boxes.shape == (0, 4) and given.scores.shape == (0,)
+        assert given.boxes.dtype == given.scores.dtype == np.float32
+    nobody = read_boxes(save([])).of_frame(0)
+    assert nobody.boxes.shape == (0, 4) and nobody.scores.shape == (0,)
+
+
+def test_boxes_of_a_file_are_float32_columns(save):
+    given = read_boxes(save([entry(score=1), entry(bbox=[0.5, 1, 2, 3])])).of_frame(1)
+    assert given.boxes.shape == (2, 4) and given.scores.shape == (2,)
+    assert given.boxes.dtype == given.scores.dtype == np.float32
+
+
 def test_a_detection_without_a_score_counts_fully(save):
     content = [{"image_id": 0, "bbox": [0, 0, 5, 5]}]
     assert read_boxes(save(content)).of_frame(0).scores.tolist() == [1]
@@ -95,6 +131,12 @@ def test_a_detection_without_a_score_counts_fully(save):
     ("content", "part"),
     [
         ("boxes", "expected a list of detections"),
+        (5, "expected a list of detections"),
+        ({"annotations": []}, "'images' is missing"),
+        ({"images": [{"id": [1]}], "annotations": []}, "id is [1], expected an integer"),
+        ([5], "entry 0: is a int, expected an object"),
+        ([entry(bbox=None)], "entry 0: bbox is None, expected a list of 4 numbers"),
+        ([entry(bbox=[1, float("nan"), 3, 4])], "entry 0: bbox[1] is nan, expected a finite"),
         ({"images": []}, "'annotations' is missing"),
         ([{"image_id": 1}], "entry 0: has no 'bbox'"),
         ([entry(), entry(bbox=[1, 2, 3])], "entry 1: bbox has 3 values, expected 4"),
