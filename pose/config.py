@@ -97,8 +97,8 @@ class Train:
     weight_decay: float = setting(0.0, "Weight decay of adamw, on convolution weights only.", low=0)
     schedule: str = setting(
         "steps",
-        "steps: times 0.1 after each of lr_steps; cosine: half a cosine down to 0.",
-        choices=("steps", "cosine"),
+        "steps: times 0.1 after each of lr_steps; cosine: half a cosine, linear: a line down to 0.",
+        choices=("steps", "cosine", "linear"),
     )
     lr_steps: tuple[int, ...] = setting(
         (170, 200), "Epochs after which the rate falls to a tenth.", low=1

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+ADAMW_EPS = 1e-12
+"""Far below AdamW's usual 1e-8, which heatmap gradients, means over every pixel, come down to."""
 RATE_DROP = 0.1
 """Factor of the learning rate after each of the schedule's steps (the published one)."""
 
@@ -20,7 +22,7 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, eps=ADAMW_EPS, fused=True)
 
 
 def learning_rate(
@@ -35,8 +37,11 @@ def learning_rate(
 ) -> float:
     """The rate of step `step`, counted from 0 over the whole run."""
     warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    done = step / (epochs * steps_per_epoch)
     if schedule == "cosine":
-        return lr * warmup * 0.5 * (1 + math.cos(math.pi * step / (epochs * steps_per_epoch)))
+        return lr * warmup * 0.5 * (1 + math.cos(math.pi * done))
+    if schedule == "linear":
+        return lr * warmup * (1 - done)
     drops = sum(step >= epoch * steps_per_epoch for epoch in lr_steps)
     return lr * warmup * RATE_DROP**drops
 

@@ -201,3 +201,5 @@ def test_the_rate_depends_on_the_step_alone():
     assert steps[19] == 1.0 and steps[20] == pytest.approx(0.1) and steps[30] == pytest.approx(0.01)
     cosine = [learning_rate(s, schedule="cosine", **rule) for s in range(40)]
     assert cosine[20] == pytest.approx(0.5) and 0 < cosine[39] < 0.01
+    linear = [learning_rate(s, schedule="linear", **rule) for s in range(40)]
+    assert linear[10] == pytest.approx(0.75) and linear[39] == pytest.approx(1 / 40)
