@@ -84,7 +84,7 @@ def test_a_folder_that_holds_a_run_is_never_overwritten(config, tmp_path):
     with pytest.raises(ValueError, match="already holds a run; add --resume"):
         train_in(config, tmp_path, CPU, resume=False)
     config.train.lr = 0.5
-    with pytest.raises(ValueError, match=r"another config: train\.lr was 0\.005, is 0\.5"):
+    with pytest.raises(ValueError, match=r"another config: train\.lr was 0\.008, is 0\.5"):
         train_in(config, tmp_path, CPU, resume=True)
     with pytest.raises(ValueError, match="holds no run to go on with"):
         train_in(config, tmp_path / "new", CPU, resume=True)
