@@ -67,7 +67,8 @@ def parse_boxes(text: str) -> BoxSource:
 def read_boxes(path: Path) -> BoxSource:
     """The boxes of an annotation or detection file; ValueError names file, entry and field."""
     content = read_json(path)
-    names, person = {}, PERSON
+    names: Mapping[int | None, Any] = {}
+    person = PERSON
     if isinstance(content, dict):
         names = _names(content, path)
         categories = objects(content, "categories", str(path)) if "categories" in content else []
@@ -99,8 +100,8 @@ def read_boxes(path: Path) -> BoxSource:
     )
 
 
-def _names(content: Any, path: Path) -> dict[int, Any]:
-    names = {}
+def _names(content: Any, path: Path) -> dict[int | None, Any]:
+    names: dict[int | None, Any] = {}
     for number, image in enumerate(objects(content, "images", str(path))):
         where = f"{path}: images[{number}]"
         require(image, ("id",), where)
