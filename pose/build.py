@@ -22,7 +22,7 @@ from pose.data.augment import CropPolicy
 from pose.data.coco import load_coco, load_detections
 from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, quiet_worker
 from pose.engine.distributed import Ranks
-from pose.engine.evaluation import network_decoder, predict_people
+from pose.engine.evaluation import Predictions, network_decoder, predict_people
 from pose.engine.optim import build_optimizer, learning_rate
 from pose.engine.trainer import Run
 from pose.geometry import box_center_extent
@@ -32,7 +32,8 @@ from pose.losses import LOSSES
 from pose.metrics.coco import CocoEvaluator
 from pose.models.pose_model import PoseModel, build_model
 from pose.models.weights import init_from, load_strict, load_weights, read_config
-from pose.skeleton import Skeleton, skeleton_from_category, skeleton_to_category
+from pose.published import described, find_weights
+from pose.skeleton import Skeleton, skeleton_from_category
 from pose.structures import People, collate
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ def load_boxes(cfg: EasyDict, boxes: str | Path, skeleton: Skeleton | None = Non
 
 
 def codec_of(cfg: EasyDict, stride: int) -> Codec:
-    return build_codec(cfg.codec.name, tuple(cfg.model.input_size), cfg.codec.sigma, stride)
+    size = tuple(cfg.model.input_size)
+    return build_codec(cfg.codec.name, size, cfg.codec.sigma, stride, cfg.codec.blur_kernel)
 
 
 def model_of(cfg: EasyDict, skeleton: Skeleton) -> tuple[PoseModel, Codec]:
@@ -84,17 +86,20 @@ def model_of(cfg: EasyDict, skeleton: Skeleton) -> tuple[PoseModel, Codec]:
         stride = build_model(cfg.model.name, 1).stride
     codec = codec_of(cfg, stride)
     torch.manual_seed(cfg.seed)
-    return build_model(cfg.model.name, codec.channels(skeleton.num_keypoints)), codec
+    channels = codec.channels(skeleton.num_keypoints)
+    return build_model(cfg.model.name, channels, cfg.model.mean, cfg.model.std), codec
 
 
 def load_network(
     path: Path, cfg: EasyDict | None = None, keypoints: Skeleton | None = None
 ) -> Network:
-    """The network of a weights file or checkpoint, from the config and skeleton inside it.
+    """The network of a weights file, checkpoint or published name, from the config and skeleton
+    inside it.
 
     A file that carries neither (the published ones) is taken for the network of `cfg` and
     `keypoints` where they are given; it must then fit that network to the last tensor.
     """
+    path = find_weights(path)
     content = read_config(path)
     if content is not None and "skeleton" in content:
         layer = {key: value for key, value in content.items() if key != "skeleton"}
@@ -119,6 +124,7 @@ def check_same_network(cfg: EasyDict, network: Network, skeleton: Skeleton) -> N
             ("model.input_size", list(cfg.model.input_size), list(network.cfg.model.input_size)),
             ("codec.name", cfg.codec.name, network.cfg.codec.name),
             ("codec.sigma", cfg.codec.sigma, network.cfg.codec.sigma),
+            ("codec.blur_kernel", cfg.codec.blur_kernel, network.cfg.codec.blur_kernel),
         )
         if ours != theirs
     ]
@@ -160,11 +166,19 @@ def loader_of(
     )
 
 
-def evaluation_loader(cfg: EasyDict, people: People, ranks: Ranks) -> DataLoader:
+def evaluation_loader(cfg: EasyDict, people: People, codec: Codec, ranks: Ranks) -> DataLoader:
     images = ImageFolder(data_path(cfg, "val_images"))
-    dataset = PoseDataset(people, images, tuple(cfg.model.input_size))
+    dataset = PoseDataset(people, images, codec.input_size, grid=codec.pixel_grid)
     order = EvaluationOrder(len(people), cfg.test.batch_size, ranks.rank, ranks.world_size)
     return loader_of(dataset, order, cfg.data.workers, ranks.device)
+
+
+def found_people(cfg: EasyDict, network: Network, people: People, ranks: Ranks) -> Predictions:
+    """What a network finds in the boxes of `people`; every process gets all of it."""
+    flip_index = network.skeleton.flip_index if cfg.test.flip else None
+    decode = network_decoder(network.model, network.codec, ranks.device, flip_index)
+    loader = evaluation_loader(cfg, people, network.codec, ranks)
+    return predict_people(decode, loader, people, ranks)
 
 
 def evaluator_of(cfg: EasyDict, people: People) -> CocoEvaluator:
@@ -180,18 +194,19 @@ def evaluator_of(cfg: EasyDict, people: People) -> CocoEvaluator:
     )
 
 
-def training_dataset(cfg: EasyDict, people: People) -> PoseDataset:
-    size = tuple(cfg.model.input_size)
+def training_dataset(cfg: EasyDict, people: People, codec: Codec) -> PoseDataset:
     policy = CropPolicy(
-        size,
+        codec.input_size,
         scale=cfg.augment.scale,
         rotation=cfg.augment.rotation,
         rotation_chance=cfg.augment.rotation_chance,
         flip_chance=cfg.augment.flip_chance,
         half_body_chance=cfg.augment.half_body_chance,
         upper_index=tuple(int(i) for i in people.skeleton.upper_index),
+        grid=codec.pixel_grid,
     )
-    return PoseDataset(people, ImageFolder(data_path(cfg, "train_images")), size, policy, cfg.seed)
+    images = ImageFolder(data_path(cfg, "train_images"))
+    return PoseDataset(people, images, codec.input_size, policy, cfg.seed)
 
 
 def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
@@ -203,9 +218,10 @@ def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
         )
     model, codec = model_of(cfg, people.skeleton)
     if cfg.init:
-        source = read_config(cfg.init) or {}
+        path = ranks.main_first(lambda: find_weights(cfg.init))
+        source = read_config(path) or {}
         names = source.get("skeleton", {}).get("keypoints")
-        init_from(model, load_weights(cfg.init), people.skeleton.keypoints, names, cfg.init)
+        init_from(model, load_weights(path), people.skeleton.keypoints, names, cfg.init)
     model = model.to(ranks.device).to(memory_format=torch.channels_last)
     order = TrainingOrder(len(people), cfg.train.batch_size, cfg.seed, ranks.rank, ranks.world_size)
     steps = len(order)
@@ -223,7 +239,9 @@ def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
             lr_steps=tuple(cfg.train.lr_steps),
             warmup_steps=cfg.train.warmup_steps,
         ),
-        loader=loader_of(training_dataset(cfg, people), order, cfg.data.workers, ranks.device),
+        loader=loader_of(
+            training_dataset(cfg, people, codec), order, cfg.data.workers, ranks.device
+        ),
         order=order,
         ranks=ranks,
         folder=folder,
@@ -234,11 +252,6 @@ def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
         clip_norm=cfg.train.clip_norm,
         amp=cfg.train.amp,
     )
-
-
-def described(cfg: Mapping[str, Any], skeleton: Skeleton) -> dict[str, Any]:
-    """The resolved config with the skeleton beside it, as every weights file carries it."""
-    return {**plain(cfg), "skeleton": skeleton_to_category(skeleton)}
 
 
 def figures_during_training(
@@ -255,7 +268,7 @@ def figures_during_training(
             f"{data_path(cfg, 'val_annotations')}: its keypoints are not those of "
             f"{data_path(cfg, 'train_annotations')}"
         )
-    loader, evaluator = evaluation_loader(cfg, people, ranks), evaluator_of(cfg, people)
+    loader, evaluator = evaluation_loader(cfg, people, codec, ranks), evaluator_of(cfg, people)
     flip_index = skeleton.flip_index if cfg.test.flip else None
 
     def figures(model: nn.Module) -> dict[str, float]:

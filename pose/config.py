@@ -55,6 +55,12 @@ class Model:
     input_size: tuple[int, ...] = setting(
         (192, 256), "Width and height of the network's input in pixels, multiples of 32.", low=32
     )
+    mean: tuple[float, ...] = setting(
+        (0.485, 0.456, 0.406), "Mean of the input per channel, RGB in [0, 1] (ImageNet's).", low=0
+    )
+    std: tuple[float, ...] = setting(
+        (0.229, 0.224, 0.225), "Standard deviation of the same.", low=1e-6
+    )
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,17 @@ class Codec:
 
     name: str = setting(
         "gaussian",
-        "gaussian: published targets and quarter offset; dark: unrounded targets, Newton step.",
-        choices=("gaussian", "dark"),
+        "gaussian: published targets and quarter offset; dark: unrounded targets, Newton step; "
+        "udp: both on the unbiased pixel grid, with its own crop.",
+        choices=("gaussian", "dark", "udp"),
     )
     sigma: float = setting(2.0, "Standard deviation of a target in heatmap cells.", low=0.1)
+    blur_kernel: int = setting(
+        0,
+        "Side of the blur before dark and udp decode, odd, in cells; 0: 11 at sigma 2, 17 at 3 "
+        "(MMPose 1.x configs keep 11 at sigma 3).",
+        low=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -267,6 +280,13 @@ def _check_sizes(resolved: Mapping[str, Any], source: str) -> None:
             f"{source}: model.input_size is {list(size)}; expected [width, height], each a "
             "multiple of 32"
         )
+    for key in ("mean", "std"):
+        if len(resolved["model"][key]) != 3:
+            got = list(resolved["model"][key])
+            raise ConfigError(f"{source}: model.{key} is {got}; expected three values, R, G, B")
+    kernel = resolved["codec"]["blur_kernel"]
+    if kernel and kernel % 2 == 0:
+        raise ConfigError(f"{source}: codec.blur_kernel is {kernel}; expected an odd number or 0")
 
 
 def _show(value: Any) -> str:

@@ -6,6 +6,7 @@ Rotation is in degrees, counter-clockwise on the screen.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -29,6 +30,16 @@ def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
     boxes_xywh = np.array(boxes, dtype=np.float64)
     boxes_xywh[..., 2:] -= boxes_xywh[..., :2]
     return boxes_xywh
+
+
+PixelGrid = Literal["published", "udp"]
+"""Which input coordinates an extent's borders fall on: 0 and W (published), or the centres of the
+first and last pixel, 0 and W - 1 (udp), so that a mirrored crop is the crop's own mirror image."""
+
+
+def grid_span(size: Size, grid: PixelGrid) -> np.ndarray:
+    """(2,) float64: the input coordinates of an extent's far corner; the near one is at 0, 0."""
+    return np.array(size, dtype=np.float64) - (1 if grid == "udp" else 0)
 
 
 def box_center_extent(
@@ -71,28 +82,37 @@ class Crop:
         *,
         rotation: float = 0.0,
         mirrored: bool = False,
+        grid: PixelGrid = "published",
     ) -> "Crop":
         """The crop whose input centre shows image point `center` (2,).
 
         A similarity driven by the *width* of `extent` (2,), in image pixels: `extent[0]` fills the
         input's width. rotation turns the picture counter-clockwise; with `mirrored` the image is
-        reflected about the centre first, so rotation then acts on the mirrored picture.
+        reflected about the centre first, so rotation then acts on the mirrored picture. On the udp
+        grid both axes then shrink by one pixel in their length.
         """
         width, height = size
+        span = grid_span(size, grid)
         scale = width / float(extent[0])
         angle = np.deg2rad(rotation)
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-        linear = np.array([[cos, sin], [-sin, cos]])
+        linear = np.array([[cos, sin], [-sin, cos]]) * (span / size)[:, None]
         if mirrored:
             linear[:, 0] = -linear[:, 0]
-        offset = np.array([width / 2, height / 2]) - linear @ np.asarray(center, dtype=np.float64)
+        offset = span / 2 - linear @ np.asarray(center, dtype=np.float64)
         return cls(np.column_stack([linear, offset]), (width, height))
 
     @classmethod
-    def of_box(cls, box: np.ndarray, size: Size, padding: float = BOX_PADDING) -> "Crop":
+    def of_box(
+        cls,
+        box: np.ndarray,
+        size: Size,
+        padding: float = BOX_PADDING,
+        grid: PixelGrid = "published",
+    ) -> "Crop":
         """The upright crop of a box (4,) xyxy, as evaluation and prediction take it."""
         center, extent = box_center_extent(box, size, padding)
-        return cls.around(center, extent, size)
+        return cls.around(center, extent, size, grid=grid)
 
     @property
     def mirrored(self) -> bool:

@@ -94,8 +94,7 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> 
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if kind is tuple and isinstance(value, list | tuple):
-        value = tuple(_checked(v, int, metadata, where) for v in value)
-        return value
+        return tuple(_checked(v, typing.get_args(hint)[0], metadata, where) for v in value)
     if not isinstance(value, kind) or (kind in (int, float) and isinstance(value, bool)):
         raise ConfigError(f"{where} is {value!r}; expected {type_name(hint)}")
     choices, low, high = metadata["choices"], metadata["low"], metadata["high"]
@@ -112,7 +111,7 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> 
 def type_name(hint: Any) -> str:
     names = {int: "whole number", float: "number", bool: "true or false", str: "text"}
     if typing.get_origin(hint) is tuple:
-        return "list of whole numbers"
+        return f"list of {names[typing.get_args(hint)[0]]}s"
     if typing.get_origin(hint) is types.UnionType:
         return "text or empty"
     return names[hint]

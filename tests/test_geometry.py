@@ -20,18 +20,20 @@ from pose.geometry import (
 SIZE = (192, 256)
 coordinate = st.floats(-2000, 2000)
 crops = st.builds(
-    lambda x, y, width, rotation, mirrored: Crop.around(
+    lambda x, y, width, rotation, mirrored, grid: Crop.around(
         np.array([x, y]),
         np.array([width, width * 4 / 3]),
         SIZE,
         rotation=rotation,
         mirrored=mirrored,
+        grid=grid,
     ),
     coordinate,
     coordinate,
     st.floats(20, 3000),
     st.floats(-180, 180),
     st.booleans(),
+    st.sampled_from(["published", "udp"]),
 )
 
 
@@ -150,3 +152,32 @@ def test_no_people_is_an_input():
     assert to_image(np.zeros((0, 17, 2)), np.zeros((0, 2, 3))).shape == (0, 17, 2)
     center, extent = box_center_extent(np.zeros((0, 4)), SIZE)
     assert center.shape == extent.shape == (0, 2)
+
+
+@pytest.mark.parametrize("rotation", [0.0, 31.0, -74.0])
+def test_a_crop_on_the_udp_grid_is_its_formula(rotation):
+    """Written with the angle the other way round, as that formula turns pictures."""
+    center, extent = np.array([130.0, 91.0]), np.array([150.0, 200.0])
+    crop = Crop.around(center, extent, SIZE, rotation=-rotation, grid="udp")
+    t = np.deg2rad(rotation)
+    for x, y in np.random.default_rng(0).uniform(0, 300, (20, 2)):
+        dx, dy = x - center[0], y - center[1]
+        kx, ky = (SIZE[0] - 1) / extent[0], (SIZE[1] - 1) / extent[1]
+        expected = (
+            kx * (dx * np.cos(t) - dy * np.sin(t) + extent[0] / 2),
+            ky * (dx * np.sin(t) + dy * np.cos(t) + extent[1] / 2),
+        )
+        assert crop.to_input(np.array([x, y])) == pytest.approx(expected, abs=1e-9)
+
+
+def test_on_the_udp_grid_a_mirrored_crop_is_the_crops_mirror_image():
+    box = np.array([40.0, 30.0, 190.0, 230.0])
+    center, extent = box_center_extent(box, SIZE)
+    crop = Crop.of_box(box, SIZE, grid="udp")
+    mirrored = Crop.around(center, extent, SIZE, mirrored=True, grid="udp")
+    points = np.random.default_rng(1).uniform(0, 250, (20, 2))
+    expected = crop.to_input(points) * (-1, 1) + (SIZE[0] - 1, 0)
+    assert mirrored.to_input(points) == pytest.approx(expected, abs=1e-9)
+    image = np.random.default_rng(2).integers(0, 256, (260, 240, 3)).astype(np.uint8)
+    difference = mirrored.warp(image).astype(int) - crop.warp(image)[:, ::-1]
+    assert np.abs(difference).max() <= 1

@@ -11,7 +11,8 @@ import torch
 
 from pose.codecs.dark import DarkCodec
 from pose.codecs.gaussian import GaussianCodec
-from pose.geometry import Size
+from pose.codecs.udp import UdpCodec
+from pose.geometry import PixelGrid, Size
 
 
 class Codec(Protocol):
@@ -19,6 +20,11 @@ class Codec(Protocol):
 
     @property
     def input_size(self) -> Size: ...
+
+    @property
+    def pixel_grid(self) -> PixelGrid:
+        """What `Crop` needs to know: where the crop's borders lie on the input."""
+        ...
 
     def channels(self, num_keypoints: int) -> int:
         """How many channels the network's head needs."""
@@ -39,11 +45,27 @@ class Codec(Protocol):
         ...
 
 
-CODECS: dict[str, Callable[..., Codec]] = {"gaussian": GaussianCodec, "dark": DarkCodec}
+CODECS: dict[str, Callable[..., Codec]] = {
+    "gaussian": GaussianCodec,
+    "dark": DarkCodec,
+    "udp": UdpCodec,
+}
+
+BLURRED = ("dark", "udp")
+"""Codecs that blur a map before they read it."""
 
 
-def build_codec(name: str, input_size: Size, sigma: float, stride: int) -> Codec:
-    """Codec `name` for inputs of `input_size`; sigma in heatmap cells, stride in pixels a cell."""
+def build_codec(
+    name: str, input_size: Size, sigma: float, stride: int, blur_kernel: int = 0
+) -> Codec:
+    """Codec `name` for inputs of `input_size`; sigma in heatmap cells, stride in pixels a cell.
+
+    blur_kernel is the side of the blur before decoding, in cells; 0 follows sigma. ValueError for
+    an unknown name, or a blur for a codec that has none.
+    """
     if name not in CODECS:
         raise ValueError(f"unknown codec '{name}' (known: {', '.join(CODECS)})")
-    return CODECS[name](input_size=input_size, sigma=sigma, stride=stride)
+    if blur_kernel and name not in BLURRED:
+        raise ValueError(f"codec '{name}' does not blur; blur_kernel is for {', '.join(BLURRED)}")
+    more = {"blur_kernel": blur_kernel} if blur_kernel else {}
+    return CODECS[name](input_size=input_size, sigma=sigma, stride=stride, **more)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from pose.geometry import Size
+from pose.geometry import PixelGrid, Size
 
 WINDOW = 3.0
 """A target's Gaussian is cut off at this many sigmas."""
@@ -28,6 +28,11 @@ class GaussianCodec:
     stride: int = 4
 
     @property
+    def pixel_grid(self) -> PixelGrid:
+        """The crop that belongs to these maps."""
+        return "published"
+
+    @property
     def heatmap_size(self) -> Size:
         return self.input_size[0] // self.stride, self.input_size[1] // self.stride
 
@@ -38,11 +43,10 @@ class GaussianCodec:
         self, keypoints: torch.Tensor, labelled: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Targets with maximum 1 at the nearest cell; all zero where unlabelled or out of reach."""
-        center = torch.trunc(keypoints / self.stride + 0.5)
+        center = nearest_cell(keypoints / self.stride)
         weights = (labelled.bool() & in_reach(center, self.heatmap_size, self.sigma)).float()
-        return gaussian_maps(center, self.heatmap_size, self.sigma, WINDOW) * (
-            weights[..., None, None]
-        ), weights
+        maps = gaussian_maps(center, self.heatmap_size, self.sigma, window_center=center)
+        return maps * weights[..., None, None], weights
 
     def decode(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The highest cell (the first of equals), a quarter cell towards its higher neighbours.
@@ -71,19 +75,29 @@ class GaussianCodec:
 
 
 def gaussian_maps(
-    center: torch.Tensor, heatmap_size: Size, sigma: float, window: float | None
+    center: torch.Tensor,
+    heatmap_size: Size,
+    sigma: float,
+    window_center: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """exp(-d^2 / (2 sigma^2)) about centres (B, K, 2) in cells -> (B, K, h, w).
 
-    With a window, cells more than window * sigma away along either axis are 0.
+    Cells more than `WINDOW` sigmas from `window_center` along either axis are 0; None: no window.
     """
     axes = []
     for axis, length in enumerate(heatmap_size):
         cells = torch.arange(length, device=center.device, dtype=center.dtype)
-        distance = cells - center[..., axis, None]
-        profile = torch.exp(-(distance**2) / (2 * sigma**2))
-        axes.append(profile if window is None else profile * (distance.abs() <= window * sigma))
+        profile = torch.exp(-((cells - center[..., axis, None]) ** 2) / (2 * sigma**2))
+        if window_center is not None:
+            distance = (cells - window_center[..., axis, None]).abs()
+            profile = profile * (distance <= WINDOW * sigma)
+        axes.append(profile)
     return axes[1][..., :, None] * axes[0][..., None, :]
+
+
+def nearest_cell(points: torch.Tensor) -> torch.Tensor:
+    """The whole cell of points in cells, as the published code rounds: halves up, towards zero."""
+    return torch.trunc(points + 0.5)
 
 
 def in_reach(center: torch.Tensor, heatmap_size: Size, sigma: float) -> torch.Tensor:

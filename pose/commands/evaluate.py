@@ -65,15 +65,14 @@ def evaluate(
     from pose.build import (
         check_same_network,
         data_path,
-        evaluation_loader,
         evaluator_of,
+        found_people,
         load_boxes,
         load_network,
         versions,
     )
     from pose.config import plain
     from pose.data.coco import labelled_skeleton
-    from pose.engine.evaluation import network_decoder, predict_people
     from pose.metrics.coco_files import write_results
     from pose.records import write_json
     from pose.reports.receipt import evaluation_receipt
@@ -84,9 +83,7 @@ def evaluate(
     check_same_network(cfg, network, skeleton or network.skeleton)
     people = load_boxes(cfg, boxes, network.skeleton)
     logger.info("%d boxes (%s) in %s", len(people), boxes, annotations)
-    flip_index = network.skeleton.flip_index if cfg.test.flip else None
-    decode = network_decoder(network.model, network.codec, ranks.device, flip_index)
-    found = predict_people(decode, evaluation_loader(cfg, people, ranks), people, ranks)
+    found = found_people(cfg, network, people, ranks)
     if not ranks.is_main:
         return None
     evaluator = evaluator_of(cfg, people)

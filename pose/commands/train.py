@@ -77,7 +77,7 @@ def train_in(cfg: "EasyDict", folder: Path, ranks, *, resume: bool) -> dict[str,
         logger.info("going on after step %d, epoch %d", training.step, training.epoch)
     elif ranks.is_main:
         write_config(cfg, folder)
-        sheet = training_sheet(training_dataset(cfg, people), training.codec)
+        sheet = training_sheet(training_dataset(cfg, people, training.codec), training.codec)
         write_image(folder / "sheets" / "training.jpg", sheet)
     logger.info("%d people, %d steps an epoch", len(people), len(training.order))
     return train(

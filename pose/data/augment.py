@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pose.geometry import Crop, Size, box_center_extent, fix_aspect
+from pose.geometry import Crop, PixelGrid, Size, box_center_extent, fix_aspect
 from pose.structures import Person
 
 HALF_BODY_MIN_LABELLED = 8
@@ -33,6 +33,7 @@ class CropPolicy:
     half_body_chance: float = 0.3
     upper_index: tuple[int, ...] = ()
     """Keypoints of the upper body; empty switches half-body crops off."""
+    grid: PixelGrid = "published"
 
     def draw(self, person: Person, rng: np.random.Generator) -> Crop:
         """A random crop of `person`; the same generator state gives the same crop."""
@@ -46,7 +47,9 @@ class CropPolicy:
             limit = 2 * self.rotation
             rotation = float(np.clip(self.rotation * rng.standard_normal(), -limit, limit))
         mirrored = bool(rng.random() < self.flip_chance)
-        return Crop.around(center, extent, self.size, rotation=rotation, mirrored=mirrored)
+        return Crop.around(
+            center, extent, self.size, rotation=rotation, mirrored=mirrored, grid=self.grid
+        )
 
     @property
     def _scale_range(self) -> tuple[float, float]:

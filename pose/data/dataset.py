@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from pose.data.augment import CropPolicy
-from pose.geometry import Crop, Size
+from pose.geometry import Crop, PixelGrid, Size
 from pose.images import ImageFolder
 from pose.structures import People, PoseBatch
 
@@ -33,12 +33,14 @@ class PoseDataset(Dataset[PoseBatch]):
         size: Size,
         policy: CropPolicy | None = None,
         seed: int = 0,
+        grid: PixelGrid = "published",
     ) -> None:
         self.people = people
         self.images = images
         self.size = size
         self.policy = policy
         self.seed = seed
+        self.grid = grid
 
     def __len__(self) -> int:
         return len(self.people)
@@ -48,7 +50,7 @@ class PoseDataset(Dataset[PoseBatch]):
         epoch, index = key
         person = self.people[index]
         if self.policy is None:
-            crop = Crop.of_box(person.box, self.size)
+            crop = Crop.of_box(person.box, self.size, grid=self.grid)
         else:
             crop = self.policy.draw(person, np.random.default_rng((self.seed, epoch, index)))
         image = self.images.read(person.image)

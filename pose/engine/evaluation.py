@@ -63,7 +63,7 @@ def perfect_predictions(codec: Codec, people: People, labelled: People) -> Predi
     keypoints = np.zeros((len(people), people.skeleton.num_keypoints, 2), np.float32)
     scores = np.zeros(keypoints.shape[:2], np.float32)
     for index in range(len(people)):
-        crop = Crop.of_box(people.boxes[index], codec.input_size)
+        crop = Crop.of_box(people.boxes[index], codec.input_size, grid=codec.pixel_grid)
         same_image = np.flatnonzero(labelled.image_ids == people.image_ids[index])
         overlaps = box_iou(people.boxes[index], labelled.boxes[same_image])
         if not len(overlaps) or overlaps.max() <= 0:

@@ -72,7 +72,8 @@ class Predictor:
                 f"box {boxes[bad][0].tolist()}: expected x1,y1,x2,y2 in pixels with x2 > x1 and "
                 "y2 > y1"
             )
-        crops = [Crop.of_box(box, self.codec.input_size) for box in boxes]
+        size, grid = self.codec.input_size, self.codec.pixel_grid
+        crops = [Crop.of_box(box, size, grid=grid) for box in boxes]
         keypoints = np.zeros((len(boxes), self.skeleton.num_keypoints, 2), np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
         for start in range(0, len(crops), self.batch_size):

@@ -7,7 +7,7 @@ of the model and of nothing else: data, demo and export cannot disagree about it
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from pose.models.trunk import Trunk
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Per channel, RGB, of values in [0, 1]."""
+"""Per channel, RGB, of values in [0, 1]: the statistics of a network unless told otherwise."""
 
 COARSEST_STRIDE = 32
 """Of every network here: a side that is no multiple of it would not survive down and up again."""
@@ -37,14 +37,18 @@ class PoseModel(nn.Sequential):
     def __init__(self, trunk: Trunk, head: nn.Sequential, *, stride: int) -> None:
         super().__init__(OrderedDict([*trunk.named_children(), *head.named_children()]))
         self.stride = stride
-        # In levels of 0 to 255. Not persistent: facts of the code, no part of anybody's weights.
-        mean, std = (255 * torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+        # Not persistent: published files hold no statistics, ours have them in their config.
+        self.register_buffer("mean", levels(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", levels(IMAGENET_STD), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         check_images(images)
         return super().forward((images - self.mean) / self.std).float()
+
+
+def levels(values: Sequence[float]) -> Tensor:
+    """(3, 1, 1) levels of 0 to 255 from one value in [0, 1] a channel."""
+    return 255 * torch.tensor(values).view(3, 1, 1)
 
 
 def check_images(images: Tensor) -> None:
@@ -82,11 +86,20 @@ MODELS: dict[str, Callable[[int], PoseModel]] = {
 }
 
 
-def build_model(name: str, channels: int) -> PoseModel:
-    """The named network with `channels` maps and fresh weights; ValueError for an unknown name."""
+def build_model(
+    name: str,
+    channels: int,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> PoseModel:
+    """The named network with `channels` maps and fresh weights, its input normalised by `mean` and
+    `std`, RGB in [0, 1]; ValueError for an unknown name.
+    """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
-    return MODELS[name](channels)
+    model = MODELS[name](channels)
+    model.mean, model.std = levels(mean), levels(std)
+    return model
 
 
 def count_parameters(model: nn.Module) -> int:

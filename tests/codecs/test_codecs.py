@@ -18,6 +18,7 @@ ROUND_TRIP = {
     # Nearer to the border the blur sees the zeros outside (at exactly 2 sigma the error is 0.03 px
     # for sigma 2, 0.054 px for sigma 3), and within two cells no step is taken.
     "dark": (0.05, 2.1),
+    "udp": (0.05, 2.1),
 }
 
 
@@ -121,6 +122,16 @@ def test_unflip_twice_keeps_every_peak_within_a_cell(codec):
     assert (codec.decode(twice)[0] - codec.decode(targets)[0]).abs().max() <= STRIDE
 
 
+def test_the_maps_of_a_mirrored_crop_lie_over_the_crops_own_where_the_grid_is_its_mirror_image():
+    flip_index = torch.from_numpy(COCO_17.flip_index)
+    for size, sigma in SIZES:
+        codec = build_codec("udp", size, sigma, STRIDE)
+        points = random_points(codec, people=20)
+        mirrored = torch.stack([size[0] - 1 - points[..., 0], points[..., 1]], -1)[:, flip_index]
+        maps, seen_in_mirror = (codec.encode(p, all_labelled(p))[0] for p in (points, mirrored))
+        assert (codec.unflip(seen_in_mirror, flip_index) - maps).abs().max() <= 1e-5
+
+
 def test_flipping_swaps_sides(codec):
     """Only the maps of the left shoulder are seen in the mirror: they are the right one's."""
     maps = codec.encode(
@@ -147,6 +158,12 @@ def test_empty_maps_decode_to_the_origin(codec):
     points, scores = codec.decode(maps)
     assert not points.any()
     assert scores.tolist() == [[0, -1]]
+
+
+def test_a_blur_is_for_those_that_blur():
+    assert build_codec("udp", (288, 384), 3.0, STRIDE, blur_kernel=11).blur_kernel == 11
+    with pytest.raises(ValueError, match="'gaussian' does not blur; blur_kernel is for dark, udp"):
+        build_codec("gaussian", (192, 256), 2.0, STRIDE, blur_kernel=11)
 
 
 def test_an_unknown_codec_is_refused():
