@@ -48,6 +48,7 @@ setup(
         "test": [
             "pytest",
             "hypothesis",
+            "onnxruntime",
             "ruff==0.17.*",
             "mypy>=2.4",
             "setuptools>=70",

@@ -1,9 +1,13 @@
-"""The composition root: a configuration becomes objects. Only this file and the commands see it."""
+"""The composition root: a configuration becomes networks, runs and loaders.
+
+Only this floor (`build`, `build_data`, `published`) and the commands see a configuration.
+"""
 
 import copy
+import dataclasses
 import logging
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +20,18 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from pose import __version__
+from pose.build_data import GROUND_TRUTH, data_path, evaluator_of, load_boxes
 from pose.codecs import Codec, build_codec
-from pose.config import plain, resolve
+from pose.config import resolve
 from pose.data.augment import CropPolicy
-from pose.data.coco import load_coco, load_detections
 from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, quiet_worker
 from pose.engine.distributed import Ranks
 from pose.engine.evaluation import Predictions, network_decoder, predict_people
 from pose.engine.optim import build_optimizer, learning_rate
 from pose.engine.trainer import Run
-from pose.geometry import box_center_extent
 from pose.images import ImageFolder
 from pose.inference.predict import Predictor
 from pose.losses import LOSSES
-from pose.metrics.coco import CocoEvaluator
 from pose.models.pose_model import PoseModel, build_model
 from pose.models.weights import init_from, load_strict, load_weights, read_config
 from pose.published import described, find_weights
@@ -37,9 +39,6 @@ from pose.skeleton import Skeleton, skeleton_from_category
 from pose.structures import People, collate
 
 logger = logging.getLogger(__name__)
-
-GROUND_TRUTH = "gt"
-"""What stands for the boxes of the annotations wherever a detection file could be named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,31 +52,16 @@ class Network:
     source: str
 
 
-def data_path(cfg: EasyDict, name: str) -> Path:
-    """The path that `data.<name>` stands for: relative ones start at data.root."""
-    return Path(cfg.data.root) / cfg.data[name]
-
-
-def load_people(cfg: EasyDict, split: str, skeleton: Skeleton | None = None) -> People:
-    """The labelled people of 'train' or 'val'."""
-    return load_coco(data_path(cfg, f"{split}_annotations"), skeleton)
-
-
-def load_boxes(cfg: EasyDict, boxes: str | Path, skeleton: Skeleton | None = None) -> People:
-    """The validation people to look at: labelled ones for 'gt', else those of a detection file."""
-    if str(boxes) == GROUND_TRUTH:
-        return load_people(cfg, "val", skeleton)
-    return load_detections(
-        Path(boxes),
-        data_path(cfg, "val_annotations"),
-        score_threshold=cfg.test.box_score_threshold,
-        skeleton=skeleton,
-    )
-
-
 def codec_of(cfg: EasyDict, stride: int) -> Codec:
     size = tuple(cfg.model.input_size)
-    return build_codec(cfg.codec.name, size, cfg.codec.sigma, stride, cfg.codec.blur_kernel)
+    return build_codec(
+        cfg.codec.name,
+        size,
+        cfg.codec.sigma,
+        stride,
+        blur_kernel=cfg.codec.blur_kernel,
+        offset_gate=cfg.codec.offset_gate,
+    )
 
 
 def model_of(cfg: EasyDict, skeleton: Skeleton) -> tuple[PoseModel, Codec]:
@@ -117,26 +101,35 @@ def load_network(
 
 def check_same_network(cfg: EasyDict, network: Network, skeleton: Skeleton) -> None:
     """ValueError that says in what a config and the weights given with it differ."""
+    ours, theirs = settings_of(cfg), settings_of(network.cfg)
     differences = [
-        f"{key} is {ours} in the config, {theirs} in the weights"
-        for key, ours, theirs in (
-            ("model.name", cfg.model.name, network.cfg.model.name),
-            ("model.input_size", list(cfg.model.input_size), list(network.cfg.model.input_size)),
-            ("codec.name", cfg.codec.name, network.cfg.codec.name),
-            ("codec.sigma", cfg.codec.sigma, network.cfg.codec.sigma),
-            ("codec.blur_kernel", cfg.codec.blur_kernel, network.cfg.codec.blur_kernel),
-        )
-        if ours != theirs
+        f"{key} is {ours.get(key)} in the config, {theirs.get(key)} in the weights"
+        for key in dict.fromkeys([*ours, *theirs])
+        if ours.get(key) != theirs.get(key)
     ]
     if skeleton.keypoints != network.skeleton.keypoints:
-        ours, theirs = skeleton.num_keypoints, network.skeleton.num_keypoints
         missing = sorted(set(skeleton.keypoints) ^ set(network.skeleton.keypoints))
         differences.append(
-            f"the annotations have {ours} keypoints, the weights {theirs} "
-            f"(different: {', '.join(missing) or 'their order'})"
+            f"the annotations have {skeleton.num_keypoints} keypoints, the weights "
+            f"{network.skeleton.num_keypoints} (different: {', '.join(missing) or 'their order'})"
         )
     if differences:
         raise ValueError(f"{network.source}: {'; '.join(differences)}")
+
+
+def settings_of(cfg: EasyDict) -> dict[str, Any]:
+    """What network and codec of a config are made of; keys that its codec does not read are not
+    among them.
+    """
+    codec = dataclasses.asdict(codec_of(cfg, stride=1))  # type: ignore[call-overload]
+    size = list(codec.pop("input_size"))
+    del codec["stride"]  # follows from the network
+    return {
+        "model.name": cfg.model.name,
+        "model.input_size": size,
+        "codec.name": cfg.codec.name,
+        **{f"codec.{key}": value for key, value in codec.items()},
+    }
 
 
 def predictor_of(network: Network, device: torch.device) -> Predictor:
@@ -168,7 +161,13 @@ def loader_of(
 
 def evaluation_loader(cfg: EasyDict, people: People, codec: Codec, ranks: Ranks) -> DataLoader:
     images = ImageFolder(data_path(cfg, "val_images"))
-    dataset = PoseDataset(people, images, codec.input_size, grid=codec.pixel_grid)
+    dataset = PoseDataset(
+        people,
+        images,
+        codec.input_size,
+        grid=codec.pixel_grid,
+        arithmetic=cfg.test.warp,
+    )
     order = EvaluationOrder(len(people), cfg.test.batch_size, ranks.rank, ranks.world_size)
     return loader_of(dataset, order, cfg.data.workers, ranks.device)
 
@@ -181,27 +180,10 @@ def found_people(cfg: EasyDict, network: Network, people: People, ranks: Ranks) 
     return predict_people(decode, loader, people, ranks)
 
 
-def evaluator_of(cfg: EasyDict, people: People) -> CocoEvaluator:
-    """COCO's figures on the validation annotations for the people looked at."""
-    _, extents = box_center_extent(people.boxes, tuple(cfg.model.input_size))
-    return CocoEvaluator(
-        data_path(cfg, "val_annotations"),
-        people,
-        extents.prod(axis=1),
-        keypoint_score_threshold=cfg.test.keypoint_score_threshold,
-        nms_threshold=cfg.test.nms_threshold,
-        soft_nms=cfg.test.soft_nms,
-    )
-
-
 def training_dataset(cfg: EasyDict, people: People, codec: Codec) -> PoseDataset:
     policy = CropPolicy(
         codec.input_size,
-        scale=cfg.augment.scale,
-        rotation=cfg.augment.rotation,
-        rotation_chance=cfg.augment.rotation_chance,
-        flip_chance=cfg.augment.flip_chance,
-        half_body_chance=cfg.augment.half_body_chance,
+        **cfg.augment,
         upper_index=tuple(int(i) for i in people.skeleton.upper_index),
         grid=codec.pixel_grid,
     )

@@ -1,5 +1,7 @@
-"""Files that appear whole or not at all: the one way in which the package writes them."""
+"""Files that appear whole or not at all: the one way in which the package writes them; and the
+hash that names one."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -38,3 +40,9 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

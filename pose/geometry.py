@@ -37,6 +37,11 @@ PixelGrid = Literal["published", "udp"]
 first and last pixel, 0 and W - 1 (udp), so that a mirrored crop is the crop's own mirror image."""
 
 
+WarpArithmetic = Literal["installed", "opencv4"]
+"""How crops are interpolated: as the installed OpenCV does (version 5 exactly, version 4 by source
+coordinates rounded to 1/32 pixel), or as OpenCV 4 did whatever is installed."""
+
+
 def grid_span(size: Size, grid: PixelGrid) -> np.ndarray:
     """(2,) float64: the input coordinates of an extent's far corner; the near one is at 0, 0."""
     return np.array(size, dtype=np.float64) - (1 if grid == "udp" else 0)
@@ -128,11 +133,10 @@ class Crop:
         shifted = np.asarray(points, dtype=np.float64) - self.matrix[:, 2]
         return shifted @ np.linalg.inv(self.matrix[:, :2]).T
 
-    def warp(self, image: np.ndarray) -> np.ndarray:
-        """The input picture (h, w, 3) uint8: bilinear, black outside the image.
-
-        OpenCV 5 interpolates exactly; OpenCV 4 rounds source coordinates to 1/32 pixel.
-        """
+    def warp(self, image: np.ndarray, arithmetic: WarpArithmetic = "installed") -> np.ndarray:
+        """The input picture (h, w, 3) uint8: bilinear, black outside the image."""
+        if arithmetic == "opencv4":
+            return warp_by_32nds(image, self.matrix, self.size)
         return cv2.warpAffine(
             image,
             self.matrix,
@@ -141,6 +145,30 @@ class Crop:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(0, 0, 0),
         )
+
+
+def warp_by_32nds(image: np.ndarray, matrix: np.ndarray, size: Size) -> np.ndarray:
+    """`Crop.warp` (h, w, 3) bit for bit as OpenCV 4 does it, by which the published figures came.
+
+    Source coordinates are rounded to 1/32 pixel, by way of 1/1024; the rest is whole numbers.
+    """
+    width, height = size
+    inverse = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))
+    columns, rows = np.arange(width), np.arange(height)[:, None]
+    x, y = (
+        (np.rint(1024 * a * columns) + np.rint(1024 * (b * rows + c)) + 16).astype(np.int64) >> 5
+        for a, b, c in inverse[:2]
+    )
+    total = np.full((height, width, image.shape[2]), 512, np.int64)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            column, row = (x >> 5) + dx, (y >> 5) + dy
+            weight = np.abs(32 * (1 - dx) - (x & 31)) * np.abs(32 * (1 - dy) - (y & 31))
+            inside = (column >= 0) & (column < image.shape[1])
+            inside &= (row >= 0) & (row < image.shape[0])
+            pixels = image[row.clip(0, image.shape[0] - 1), column.clip(0, image.shape[1] - 1)]
+            total += pixels * (weight * inside)[..., None]
+    return (total >> 10).astype(np.uint8)
 
 
 def to_image(keypoints: np.ndarray, matrices: np.ndarray) -> np.ndarray:

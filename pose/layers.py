@@ -89,6 +89,7 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> 
         if value is None or value == "":
             return None
         kind = next(t for t in typing.get_args(hint) if t is not type(None))
+        hint = kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
@@ -113,5 +114,5 @@ def type_name(hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
         return f"list of {names[typing.get_args(hint)[0]]}s"
     if typing.get_origin(hint) is types.UnionType:
-        return "text or empty"
+        return f"{names[typing.get_args(hint)[0]]} or empty"
     return names[hint]

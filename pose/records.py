@@ -1,4 +1,4 @@
-"""JSON files at the border: read, written, and their fields checked.
+"""JSON and MATLAB files at the border: read, written, and their fields checked.
 
 Every error is a ValueError (FileNotFoundError for no file) of one line that begins with `where`:
 the file and, for a field, the entry and the field's name. What passed needs no second check.
@@ -15,14 +15,13 @@ import numpy as np
 
 from pose.files import replacing
 
+MAX_PIXEL = 2.0**24
+"""Coordinates further out are refused: float32 holds whole pixels exactly up to here."""
+
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected a JSON file")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
+    path = _existing(path, "JSON")
     try:
         return json.loads(path.read_bytes())
     except UnicodeDecodeError as error:
@@ -44,6 +43,37 @@ def write_json(path: Path, content: Any, *, indent: int | None = None) -> None:
         raise ValueError(f"{path}: not written, a number is not finite ({error})") from None
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_mat(path: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file: arrays of two axes or more, text included.
+
+    A struct is an object with its fields as attributes; a missing value is an empty array.
+    """
+    from scipy.io import loadmat
+
+    path = _existing(path, "MATLAB")
+    with path.open("rb") as file:
+        try:
+            content = loadmat(file, struct_as_record=False)
+        except NotImplementedError:
+            raise ValueError(
+                f"{path}: is a MATLAB file of version 7.3 (HDF5), which is not read; save it "
+                "with -v7"
+            ) from None
+        except Exception as error:  # scipy trips over a broken file in every way there is
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path}: not a whole MATLAB file ({reason:.100})") from None
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def write_mat(path: Path, content: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a MATLAB file (version 5), whole or not at all."""
+    from scipy.io import savemat
+
+    with replacing(path) as temporary:
+        # compressed, since that brings a checksum: scipy can crash on what is damaged without one
+        savemat(temporary, dict(content), appendmat=False, do_compression=True)
 
 
 def objects(content: Any, key: str, where: str) -> list[dict[str, Any]]:
@@ -100,3 +130,20 @@ def numbers(values: Any, size: int, where: str) -> np.ndarray:
     if len(bad):
         raise ValueError(f"{where}[{bad[0]}] is {float(array[bad[0]])}, expected a finite number")
     return array.astype(np.float64)
+
+
+def pixels(values: Any, size: int, where: str) -> np.ndarray:
+    """(size,) float64 within MAX_PIXEL."""
+    array = numbers(values, size, where)
+    if np.abs(array).max() > MAX_PIXEL:
+        raise ValueError(f"{where} holds {np.abs(array).max():g}, which is no pixel's coordinate")
+    return array
+
+
+def _existing(path: Path, kind: str) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected a {kind} file")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path

@@ -234,3 +234,47 @@ COCO_17 = Skeleton(
     ),
 )
 """COCO's person: names and order of its category, sigmas of its evaluation."""
+
+_MPII_NAMES = (
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "pelvis",
+    "thorax",
+    "upper_neck",
+    "head_top",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+)
+
+MPII_16 = Skeleton(
+    name="mpii_16",
+    keypoints=_MPII_NAMES,
+    limbs=(
+        ("right_ankle", "right_knee"),
+        ("right_knee", "right_hip"),
+        ("right_hip", "pelvis"),
+        ("left_ankle", "left_knee"),
+        ("left_knee", "left_hip"),
+        ("left_hip", "pelvis"),
+        ("pelvis", "thorax"),
+        ("thorax", "upper_neck"),
+        ("upper_neck", "head_top"),
+        ("right_wrist", "right_elbow"),
+        ("right_elbow", "right_shoulder"),
+        ("right_shoulder", "thorax"),
+        ("left_shoulder", "thorax"),
+        ("left_elbow", "left_shoulder"),
+        ("left_wrist", "left_elbow"),
+    ),
+    mirrored=mirrored_by_name(_MPII_NAMES),
+)
+"""MPII's person: names and order of its annotations. Its networks train without half bodies, its
+evaluation knows no OKS."""

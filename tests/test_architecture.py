@@ -14,7 +14,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"skeleton", "geometry", "config", "files"},
-    {"structures", "records", "images", "video"},
+    {"structures", "records", "images", "video", "download"},
     {"codecs", "models", "losses", "data", "metrics", "references"},
     {"inference"},
     {"engine", "reports"},
@@ -24,7 +24,13 @@ FLOORS = (
 )
 """The rooms of each floor, from the ground; a room is a module or a folder of pose/."""
 
-ROOM_OF = {"layers": "config", "recipes": "config"}
+ROOM_OF = {
+    "layers": "config",
+    "recipes": "config",
+    "schema": "config",
+    "published": "build",
+    "build_data": "build",
+}
 """Modules that share a room with another one."""
 
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

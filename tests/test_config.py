@@ -4,6 +4,7 @@ import pytest
 
 from pose.config import Config, config_page, document, load_config, plain, resolve
 from pose.layers import ConfigError, read_yaml
+from pose.recipes import RECIPES
 
 
 @pytest.fixture
@@ -114,7 +115,10 @@ def test_nothing_is_nothing():
         (b"augment: {flip_chance: 2}", "augment.flip_chance is 2.0; expected from 0 to 1"),
         (b"codec: {name: drak}", r"did you mean 'dark'\? \(choices: gaussian, dark"),
         (b"model: {input_size: [192]}", r"model.input_size is \[192\]; expected \[width, height\]"),
-        (b"optimiser: adam", r"unknown key optimiser \(known here: seed, init, data, model"),
+        (
+            b"optimiser: adam",
+            r"unknown key optimiser \(known here: recipe, seed, init, data, model",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_file(tmp_path, content, message):
@@ -132,3 +136,43 @@ def test_a_whole_number_is_a_number_too(tmp_path):
     cfg = load_config(path)
     assert isinstance(cfg.train.lr, float)
     assert cfg.init is None
+
+
+def test_a_recipe_lies_over_the_defaults_and_under_the_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("recipe: simplebaseline\ntrain: {epochs: 7}\n")
+    cfg = load_config(path)
+    assert (cfg.recipe, cfg.train.epochs, cfg.augment.scale) == ("simplebaseline", 7, 0.3)
+    assert cfg.train.lr_steps == (90, 120) or list(cfg.train.lr_steps) == [90, 120]
+    other = load_config(path, ["recipe=mmpose", "train.lr=0.1"])
+    assert (other.train.epochs, other.train.batch_size, other.train.lr) == (7, 512, 0.1)
+    assert (other.augment.scale, other.augment.rotation) == (0.5, 80)
+
+
+def test_what_was_resolved_resolves_to_itself():
+    cfg = load_config("coco/simplebaseline_r50_256x192", ["train.epochs=3"])
+    assert plain(resolve(plain(cfg), "again")) == plain(cfg)
+
+
+def test_every_recipe_says_only_what_differs():
+    defaults = dict(leaves(plain(resolve({}, "defaults"))))
+    for name, recipe in RECIPES.items():
+        resolved = dict(leaves(plain(resolve({"recipe": name}, "recipe"))))
+        differing = {key for key in resolved if resolved[key] != defaults[key]} - {"recipe"}
+        assert differing == set(dict(leaves(recipe)))
+
+
+def leaves(section, prefix=""):
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+@pytest.mark.parametrize("value", ["hrnett", "[1]", "{a: 1}"])
+def test_an_unknown_recipe_is_refused_where_it_stands(tmp_path, value):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"recipe: {value}\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: recipe is .*(hrnet|text)"):
+        load_config(path)

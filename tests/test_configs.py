@@ -43,8 +43,10 @@ def test_opens_with_the_command_that_runs_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_holds_only_what_differs_from_the_defaults(name):
-    defaults, cfg = dict(leaves(resolve({}, "defaults"))), dict(leaves(load_config(name)))
-    assert [key for key in written(name) if cfg[key] == defaults[key]] == []
+    cfg = load_config(name)
+    below = {**dict(leaves(resolve({"recipe": cfg.recipe}, "defaults"))), "recipe": "hrnet"}
+    said = dict(leaves(cfg))
+    assert [key for key in written(name) if said[key] == below[key]] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,16 +62,33 @@ def test_the_networks_maps_are_the_codecs(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("coco/")])
 def test_the_published_recipes(name):
-    """As in the authors' code: sigma by input, SimpleBaseline's own augmentation."""
+    """What the name says, and what the authors of each line of networks say of their training."""
     cfg = load_config(name)
-    large, baseline = "384x288" in name, "simplebaseline" in name
+    large, mmpose = "384x288" in name, "mmpose" in name
+    recipe = "mmpose" if mmpose else "simplebaseline" if "simplebaseline" in name else "hrnet"
+    assert cfg.recipe == recipe
     assert cfg.model.input_size == ((288, 384) if large else (192, 256))
     assert cfg.codec.sigma == (3 if large else 2)
-    assert cfg.codec.name == ("dark" if name.endswith("_dark") else "gaussian")
-    assert name.split("/")[1].startswith(cfg.model.name)
-    assert cfg.train.batch_size == (96 if large and "w48" in name else 128)
-    assert (cfg.train.optimizer, cfg.train.lr, cfg.train.schedule) == ("adam", 1e-3, "steps")
-    drawn = (cfg.augment.scale, cfg.augment.rotation, cfg.augment.half_body_chance)
-    assert drawn == ((0.3, 40, 0) if baseline else (0.35, 45, 0.3))
+    assert cfg.codec.name == next((c for c in ("dark", "udp") if name.endswith(c)), "gaussian")
+    assert name.split("/")[1].removeprefix("mmpose_").startswith(cfg.model.name)
+    batch_size = 96 if large and "w48" in name else 128
+    assert cfg.train.batch_size == (512 if mmpose else batch_size)
+    rate = 5e-4 if mmpose else 1e-3
+    assert (cfg.train.optimizer, cfg.train.lr, cfg.train.schedule) == ("adam", rate, "steps")
+    assert (cfg.augment.scale, cfg.augment.rotation, cfg.augment.half_body_chance) == {
+        "hrnet": (0.35, 45, 0.3),
+        "simplebaseline": (0.3, 40, 0),
+        "mmpose": (0.5, 80, 0.3),
+    }[recipe]
     steps = (cfg.train.epochs, *cfg.train.lr_steps)
-    assert steps == ((140, 90, 120) if baseline else (210, 170, 200))
+    assert steps == ((140, 90, 120) if recipe == "simplebaseline" else (210, 170, 200))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_expected_figure_comes_with_its_boxes_and_its_source(name):
+    expected = load_config(name).expected
+    if expected.value is None:
+        assert "expected" not in {key.partition(".")[0] for key in written(name)}
+    else:
+        assert 0.5 < expected.value < 1 and expected.boxes and expected.source
+        assert round(expected.value, expected.digits) == expected.value

@@ -140,6 +140,59 @@ def test_the_picture_goes_where_the_points_go(rotation, mirrored):
     assert np.abs(found - crop.to_input(spot)).max() < 0.05
 
 
+EXACT = int(cv2.__version__.split(".")[0]) >= 5
+"""OpenCV 4 rounds source coordinates to 1/32 pixel."""
+
+
+@pytest.mark.parametrize("rotation", [0.0, 40.0])
+@pytest.mark.parametrize("grid", ["published", "udp"])
+def test_the_warp_is_the_exact_bilinear_one(rotation, grid):
+    """On a picture whose values are the coordinates, a pixel shows where it came from."""
+    rows, columns = np.indices((300, 400)).astype(np.float32)
+    image = np.dstack([columns, rows, np.ones_like(rows)])
+    center, extent = np.array([200.3, 150.7]), np.array([160.0, 213.3])
+    crop = Crop.around(center, extent, SIZE, rotation=rotation, grid=grid)
+    places = np.stack(np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1])), axis=-1)
+    warped, expected = crop.warp(image), crop.to_image(places)
+    inside = ((expected > 1) & (expected < (398, 298))).all(axis=-1)
+    assert inside.mean() > 0.9
+    difference = np.abs(warped[..., :2] - expected)[inside]
+    assert difference.max() < (0.003 if EXACT else 1 / 32)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+    exact = crop.warp(noise.astype(np.float32))
+    assert np.abs(crop.warp(noise) - exact).max() <= (0.51 if EXACT else 12)
+
+
+def by_32nds(image, matrix, x, y):
+    """One pixel of OpenCV 4's warp, after its own description."""
+    inverse = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))
+    source = [
+        math.floor((round(1024 * a * x) + round(1024 * (b * y + c)) + 16) / 32)
+        for a, b, c in inverse[:2]
+    ]
+    value = 0.0
+    for row in (source[1] // 32, source[1] // 32 + 1):
+        for column in (source[0] // 32, source[0] // 32 + 1):
+            share = (1 - abs(column - source[0] / 32)) * (1 - abs(row - source[1] / 32))
+            if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
+                value = value + share * image[row, column].astype(float)
+    return np.floor(value + 0.5)
+
+
+@pytest.mark.parametrize("rotation", [0.0, -63.0])
+def test_the_older_arithmetic_is_its_formula(rotation):
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3)).astype(np.uint8)
+    center, extent = np.array([33.0, 41.0]), np.array([75.0, 100.0])
+    crop = Crop.around(center, extent, SIZE, rotation=rotation)
+    picture = crop.warp(image, "opencv4")
+    for x, y in np.random.default_rng(1).integers(0, SIZE, (300, 2)):
+        assert (picture[y, x] == by_32nds(image, crop.matrix, x, y)).all()
+    if not EXACT:
+        assert np.array_equal(picture, crop.warp(image))
+    else:
+        assert 0 < np.abs(picture.astype(int) - crop.warp(image)).max() <= 12
+
+
 def test_outside_the_image_is_black():
     image = np.full((40, 40, 3), 255, np.uint8)
     picture = Crop.around(np.array([0.0, 20.0]), np.array([48.0, 64.0]), SIZE).warp(image)

@@ -6,7 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from pose.records import finite, numbers, objects, read_json, require, whole, write_json
+from pose.records import (
+    finite,
+    numbers,
+    objects,
+    read_json,
+    read_mat,
+    require,
+    whole,
+    write_json,
+    write_mat,
+)
 
 CONTENT = {"name": "größe 图", "rows": [0.1, 1 / 3, 5e-324, 2**53 + 1], "none": None, "yes": True}
 
@@ -103,3 +113,59 @@ def test_objects_and_their_keys():
         require({"a": 1, "b": 2}, ("a", "c"), "here")
     with pytest.raises(ValueError, match="here: is a list, expected an object"):
         require([], ("a",), "here")
+
+
+# MATLAB files
+
+
+def test_arrays_read_back(tmp_path):
+    path = tmp_path / "new" / "a.mat"
+    content = {"points": np.random.default_rng(0).random((3, 16, 2)), "none": np.zeros((0, 2))}
+    write_mat(path, content)
+    found = read_mat(path)
+    assert list(found) == list(content) and list(path.parent.iterdir()) == [path]
+    assert all(np.array_equal(found[name], content[name]) for name in content)
+
+
+def test_a_suffix_is_not_added(tmp_path):
+    write_mat(tmp_path / "a", {"x": np.ones((1, 1))})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert read_mat(tmp_path / "a")["x"].tolist() == [[1]]
+    with pytest.raises(FileNotFoundError, match="b: no such file"):
+        read_mat(tmp_path / "b")
+
+
+V73 = b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (V73, "is a MATLAB file of version 7.3 (HDF5), which is not read; save it with -v7"),
+        (b"", "not a whole MATLAB file ("),
+        (b"[1, 2]", "not a whole MATLAB file ("),
+        (b"{" * 500, "not a whole MATLAB file ("),
+        (bytes(range(256)) * 4, "not a whole MATLAB file ("),
+    ],
+)
+def test_a_matlab_file_that_is_none_ends_in_one_line(tmp_path, content, message):
+    path = tmp_path / "a.mat"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as raised:
+        read_mat(path)
+    assert str(raised.value).startswith(f"{path}: {message}") and "\n" not in str(raised.value)
+    with pytest.raises(ValueError, match="is a folder, expected a MATLAB file"):
+        read_mat(tmp_path)
+
+
+@pytest.mark.parametrize("length", [4, 100, 130, 200, 1000, 3000])
+def test_a_matlab_file_cut_short_or_changed_is_refused(tmp_path, length):
+    path = tmp_path / "a.mat"
+    write_mat(path, {"points": np.random.default_rng(0).random((30, 16, 2))})
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[max(length, 200)] ^= 255  # before that stand a remark and the byte order
+    for damaged in (content[:length], bytes(changed)):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="not a whole MATLAB file"):
+            read_mat(path)

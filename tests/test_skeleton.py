@@ -7,6 +7,7 @@ import pytest
 
 from pose.skeleton import (
     COCO_17,
+    MPII_16,
     UNIFORM_SIGMA,
     Skeleton,
     mirrored_by_name,
@@ -31,8 +32,21 @@ def test_coco_is_coco():
     assert COCO_17.oks_sigmas() == pytest.approx(params.kpt_oks_sigmas, abs=1e-12)
 
 
+def test_mpii_is_mpii():
+    """The numbers of the published code: pairs (0, 5), (1, 4), (2, 3), (10, 15), (11, 14), ..."""
+    assert MPII_16.num_keypoints == 16
+    expected = [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10]
+    assert MPII_16.flip_index.tolist() == expected
+    assert not MPII_16.upper_body and MPII_16.sigmas is None
+    # the limbs join all keypoints, and the mirrored body has the same ones
+    assert len(MPII_16.limbs) == 15
+    assert set(MPII_16.limb_index.ravel().tolist()) == set(range(16))
+    limbs = {frozenset(limb) for limb in MPII_16.limb_index.tolist()}
+    assert {frozenset(MPII_16.flip_index[list(limb)].tolist()) for limb in limbs} == limbs
+
+
 def test_flip_index_is_its_own_inverse():
-    for skeleton in (COCO_17, skeleton_from_category(HORSE)):
+    for skeleton in (COCO_17, MPII_16, skeleton_from_category(HORSE)):
         twice = skeleton.flip_index[skeleton.flip_index]
         assert twice.tolist() == list(range(skeleton.num_keypoints))
 
@@ -88,6 +102,7 @@ def test_a_category_with_cocos_names_is_coco():
     "skeleton",
     [
         COCO_17,
+        MPII_16,
         skeleton_from_category(HORSE),
         Skeleton(
             "odd",

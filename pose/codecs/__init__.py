@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from pose.codecs.blur import kernel_of
 from pose.codecs.dark import DarkCodec
 from pose.codecs.gaussian import GaussianCodec
 from pose.codecs.udp import UdpCodec
@@ -51,21 +52,24 @@ CODECS: dict[str, Callable[..., Codec]] = {
     "udp": UdpCodec,
 }
 
-BLURRED = ("dark", "udp")
-"""Codecs that blur a map before they read it."""
-
 
 def build_codec(
-    name: str, input_size: Size, sigma: float, stride: int, blur_kernel: int = 0
+    name: str,
+    input_size: Size,
+    sigma: float,
+    stride: int,
+    *,
+    blur_kernel: int = 0,
+    offset_gate: str = "both",
 ) -> Codec:
     """Codec `name` for inputs of `input_size`; sigma in heatmap cells, stride in pixels a cell.
 
-    blur_kernel is the side of the blur before decoding, in cells; 0 follows sigma. ValueError for
-    an unknown name, or a blur for a codec that has none.
+    blur_kernel matters to those that blur (dark, udp; 0: as sigma asks), offset_gate to gaussian.
+    ValueError for an unknown name.
     """
     if name not in CODECS:
         raise ValueError(f"unknown codec '{name}' (known: {', '.join(CODECS)})")
-    if blur_kernel and name not in BLURRED:
-        raise ValueError(f"codec '{name}' does not blur; blur_kernel is for {', '.join(BLURRED)}")
-    more = {"blur_kernel": blur_kernel} if blur_kernel else {}
-    return CODECS[name](input_size=input_size, sigma=sigma, stride=stride, **more)
+    own: dict[str, str | int] = {"offset_gate": offset_gate}
+    if name != "gaussian":
+        own = {"blur_kernel": blur_kernel or kernel_of(sigma)}
+    return CODECS[name](input_size=input_size, sigma=sigma, stride=stride, **own)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pose.codecs.blur import blur, kernel_of
+from pose.codecs.blur import blur
 from pose.codecs.gaussian import (
     GaussianCodec,
     find_peaks,
@@ -26,8 +26,8 @@ LOG_FLOOR = 1e-10
 class DarkCodec(GaussianCodec):
     """Heatmaps (B, K, h, w) as of GaussianCodec, but unrounded in both directions."""
 
-    blur_kernel: int = 0
-    """Side of the blur before decoding, odd, in cells; 0 follows sigma."""
+    blur_kernel: int = 11
+    """Side of the blur before decoding, odd, in cells."""
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor
@@ -45,8 +45,7 @@ class DarkCodec(GaussianCodec):
         Hessian can be inverted; scores are the maxima before blurring.
         """
         cells, scores = find_peaks(maps)
-        kernel = self.blur_kernel or kernel_of(self.sigma)
-        log = blur(maps, kernel).clamp(min=LOG_FLOOR).log()
+        log = blur(maps, self.blur_kernel).clamp(min=LOG_FLOOR).log()
         f = neighbourhood(log, cells, radius=2)
         dx = (f[..., 2, 3] - f[..., 2, 1]) / 2
         dy = (f[..., 3, 2] - f[..., 1, 2]) / 2

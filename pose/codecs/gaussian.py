@@ -6,6 +6,7 @@ the arithmetic of their released code. Cell x shows input pixel stride * x: no h
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,10 @@ class GaussianCodec:
     input_size: Size
     sigma: float
     stride: int = 4
+    offset_gate: Literal["both", "each"] = "both"
+    """Where the quarter offset is taken: where both axes allow it (published), or axis by axis
+    (MMPose 1.x: along an axis that is more than a cell from its borders, off the first row and
+    column)."""
 
     @property
     def pixel_grid(self) -> PixelGrid:
@@ -51,18 +56,22 @@ class GaussianCodec:
     def decode(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The highest cell (the first of equals), a quarter cell towards its higher neighbours.
 
-        The offset is taken where the peak is more than one cell from every border. An empty map
-        (nothing above 0) gives (0, 0).
+        The offset is taken where the peak is more than one cell from every border, or as
+        `offset_gate` says. An empty map (nothing above 0) gives (0, 0).
         """
         cells, scores = find_peaks(maps)
         width, height = self.heatmap_size
         x, y = cells.unbind(-1)
-        inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+        free_x, free_y = (x > 1) & (x < width - 1), (y > 1) & (y < height - 1)
+        if self.offset_gate == "each":
+            inside = torch.stack([free_x & (y > 0), free_y & (x > 0)], dim=-1)
+        else:
+            inside = (free_x & free_y)[..., None]
         near = neighbourhood(maps, cells, radius=1)
         slope = torch.stack(
             [near[..., 1, 2] - near[..., 1, 0], near[..., 2, 1] - near[..., 0, 1]], dim=-1
         )
-        return (cells + QUARTER * slope.sign() * inside[..., None]) * self.stride, scores
+        return (cells + QUARTER * slope.sign() * inside) * self.stride, scores
 
     def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
         """Columns reversed, pairs swapped, then one column to the right.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pose.codecs.blur import blur, kernel_of
+from pose.codecs.blur import blur
 from pose.codecs.gaussian import (
     GaussianCodec,
     find_peaks,
@@ -31,8 +31,8 @@ RIDGE = 1.2e-7
 class UdpCodec(GaussianCodec):
     """Heatmaps (B, K, h, w) as of GaussianCodec, unrounded and on the unbiased grid."""
 
-    blur_kernel: int = 0
-    """Side of the blur before decoding, odd, in cells; 0 follows sigma."""
+    blur_kernel: int = 11
+    """Side of the blur before decoding, odd, in cells."""
 
     @property
     def pixel_grid(self) -> PixelGrid:
@@ -54,8 +54,7 @@ class UdpCodec(GaussianCodec):
         Beyond the border the border value repeats; scores are the maxima before blurring.
         """
         cells, scores = find_peaks(maps)
-        kernel = self.blur_kernel or kernel_of(self.sigma)
-        log = blur(maps, kernel).clamp(LOWEST, HIGHEST).log()
+        log = blur(maps, self.blur_kernel).clamp(LOWEST, HIGHEST).log()
         f = neighbourhood(log, cells, radius=1)
         middle, left, right = f[..., 1, 1], f[..., 1, 0], f[..., 1, 2]
         above, below = f[..., 0, 1], f[..., 2, 1]

@@ -22,7 +22,6 @@ HELP = "the figures of a network, with ground-truth or detected boxes"
 
 logger = logging.getLogger(__name__)
 
-RESULTS = "results.json"
 RECEIPT = "receipt.json"
 
 
@@ -30,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_config_arguments(parser)
     parser.add_argument(
-        "--weights", metavar="FILE", type=Path, required=True, help="weights or a checkpoint"
+        "--weights",
+        metavar="FILE|NAME",
+        type=Path,
+        required=True,
+        help="weights, a checkpoint or a name of `pose weights list`",
     )
     parser.add_argument(
         "--boxes",
@@ -38,7 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="where people are looked for: gt for the annotations' boxes, or a detection file",
     )
-    add_out_argument(parser, help="folder to write to (default: evaluation/ beside the weights)")
+    add_out_argument(
+        parser,
+        help="folder to write to (default: evaluation/ beside the weights, or in runs/NAME/)",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare with the config's published figure; exit status 1 if it is another",
+    )
     add_device_argument(parser)
 
 
@@ -46,39 +57,36 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, write result file and receipt."""
     from pose.config import load_config
     from pose.engine.distributed import join_ranks
+    from pose.published import find_weights
 
     cfg = load_config(args.config, args.overrides)
-    folder = args.out or args.weights.parent / "evaluation"
+    if args.check:
+        check_expected(cfg)
+    beside = args.weights.parent if args.weights.is_file() else Path("runs") / args.weights
+    folder = args.out or beside / "evaluation"
     with join_ranks(choose_device(args.device)) as ranks:
-        figures = evaluate(cfg, args.weights, args.boxes, folder, ranks)
-        if ranks.is_main:
-            report(figures, args.weights, folder)
-    return 0
+        weights = ranks.main_first(lambda: find_weights(args.weights))
+        figures = evaluate(cfg, weights, args.boxes, folder, ranks)
+        if not ranks.is_main:
+            return 0
+        report(cfg, figures, weights, folder)
+        return 0 if not args.check or compare_with_expected(cfg, figures) else 1
 
 
 def evaluate(
     cfg: "EasyDict", weights: Path, boxes: str, folder: Path, ranks: "Ranks"
 ) -> dict[str, float] | None:
-    """The ten figures, None for a split without labels; results and receipt in `folder`."""
+    """The figures, None for a split without labels; results and receipt in `folder`."""
     import numpy as np
 
-    from pose.build import (
-        check_same_network,
-        data_path,
-        evaluator_of,
-        found_people,
-        load_boxes,
-        load_network,
-        versions,
-    )
+    from pose.build import check_same_network, found_people, load_network, versions
+    from pose.build_data import data_path, evaluator_of, load_boxes, val_skeleton, write_results
     from pose.config import plain
-    from pose.data.coco import labelled_skeleton
-    from pose.metrics.coco_files import write_results
     from pose.records import write_json
     from pose.reports.receipt import evaluation_receipt
 
     annotations = data_path(cfg, "val_annotations")
-    skeleton = labelled_skeleton(annotations)
+    skeleton = val_skeleton(cfg)
     network = load_network(weights, cfg, skeleton)
     check_same_network(cfg, network, skeleton or network.skeleton)
     people = load_boxes(cfg, boxes, network.skeleton)
@@ -90,7 +98,7 @@ def evaluate(
     evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
     figures = evaluator.compute() if evaluator.has_labels else None
     output_folder(folder, what="the evaluation")
-    write_results(folder / RESULTS, evaluator.results())
+    write_results(cfg, evaluator, folder)
     receipt = evaluation_receipt(
         config=plain(cfg),
         weights=weights,
@@ -105,12 +113,36 @@ def evaluate(
     return figures
 
 
-def report(figures: dict[str, float] | None, weights: Path, folder: Path) -> None:
-    from pose.commands.tables import ap_table
+def report(cfg: "EasyDict", figures: dict[str, float] | None, weights: Path, folder: Path) -> None:
+    """The table, and where everything lies."""
+    from pose.build_data import RESULTS
+    from pose.commands.tables import figures_table
 
     if figures is None:
         print("the annotations hold no keypoints (a test split): there is nothing to score")
     else:
-        print(ap_table({weights.name: figures}))
-    print(f"results: {folder / RESULTS}")
+        print(figures_table({weights.name: figures}))
+    print(f"results: {folder / RESULTS[cfg.data.format]}")
     print(f"receipt: {folder / RECEIPT}")
+
+
+def check_expected(cfg: "EasyDict") -> None:
+    """ValueError where nobody published a figure to compare with."""
+    if cfg.expected.value is None:
+        raise ValueError(
+            "--check: this config has no published figure (expected.value); leave --check out"
+        )
+
+
+def compare_with_expected(cfg: "EasyDict", figures: dict[str, float] | None) -> bool:
+    """Say whether the published figure was reached, to the digits it was published with."""
+    expected = cfg.expected
+    reached = (figures or {}).get(expected.figure)
+    if reached is None:
+        raise ValueError(f"--check: there is no figure '{expected.figure}' here to compare")
+    agrees = round(reached, expected.digits) == expected.value
+    print(
+        f"published: {expected.figure} {expected.value:.{expected.digits}f} ({expected.source}; "
+        f"{expected.boxes}), here {reached:.4f}: {'the same' if agrees else 'not the same'}"
+    )
+    return agrees

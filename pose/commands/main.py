@@ -28,7 +28,9 @@ COMMANDS = {
     "train": "Train and measure",
     "evaluate": "Train and measure",
     "score": "Train and measure",
+    "compare": "Train and measure",
     "predict": "Use",
+    "weights": "Weights and export",
 }
 """Every command and the group under which `pose --help` shows it, in that order."""
 

@@ -28,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("source", metavar="IMAGE|FOLDER|VIDEO", type=Path, help="what to look at")
     parser.add_argument(
-        "--weights", metavar="FILE", type=Path, required=True, help="weights or a checkpoint"
+        "--weights",
+        metavar="FILE|NAME",
+        type=Path,
+        required=True,
+        help="weights, a checkpoint or a name of `pose weights list`",
     )
     parser.add_argument(
         "--boxes",

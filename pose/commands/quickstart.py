@@ -90,7 +90,8 @@ def ceiling(cfg: "EasyDict", boxes: str) -> dict[str, float]:
     """The figures of perfect heatmaps through the same boxes, crop, codec and NMS."""
     import numpy as np
 
-    from pose.build import evaluator_of, load_boxes, load_people, model_of
+    from pose.build import model_of
+    from pose.build_data import evaluator_of, load_boxes, load_people
     from pose.engine.evaluation import perfect_predictions
 
     people, labelled = load_boxes(cfg, boxes), load_people(cfg, "val")
@@ -103,8 +104,8 @@ def ceiling(cfg: "EasyDict", boxes: str) -> dict[str, float]:
 
 def draw_pictures(out: Path, cfg: "EasyDict", weights: Path) -> None:
     """poses.jpg and poses.mp4: held-out images with what was found in the detected boxes."""
-    from pose.build import data_path, load_network
-    from pose.commands.evaluate import RESULTS
+    from pose.build import load_network
+    from pose.build_data import RESULTS, data_path
     from pose.data.coco import image_names
     from pose.images import ImageFolder, write_image
     from pose.inference.draw import contact_sheet, draw_poses
@@ -114,7 +115,7 @@ def draw_pictures(out: Path, cfg: "EasyDict", weights: Path) -> None:
 
     skeleton = load_network(weights).skeleton
     entries: dict[int, list[dict[str, Any]]] = {}
-    for entry in read_json(out / "evaluation" / RESULTS):
+    for entry in read_json(out / "evaluation" / RESULTS["coco"]):
         if entry["score"] >= SHOWN_SCORE:
             entries.setdefault(entry["image_id"], []).append(entry)
     images = ImageFolder(data_path(cfg, "val_images"))

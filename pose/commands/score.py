@@ -1,23 +1,29 @@
-"""`pose score`: the ten COCO figures of a result file that already exists; no network involved."""
+"""`pose score`: the figures of a result file that already exists; no network involved.
+
+COCO's files give its ten figures, MPII's (.mat) PCKh.
+"""
 
 import argparse
 import math
 from pathlib import Path
 
-HELP = "the ten COCO figures of an existing result file"
+HELP = "the figures of an existing result file: COCO's ten, or MPII's PCKh"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "results", type=Path, metavar="RESULTS.json", help="keypoint results in COCO's form"
+        "results",
+        type=Path,
+        metavar="RESULTS",
+        help="keypoint results: a .json in COCO's form, or a .mat with MPII's preds",
     )
     parser.add_argument(
         "--annotations",
         type=Path,
         required=True,
-        metavar="GT.json",
-        help="COCO annotation file with the keypoint labels",
+        metavar="GT",
+        help="the keypoint labels: COCO's annotation file, or MPII's gt_valid.mat",
     )
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the figures there too (no members: null)"
@@ -26,16 +32,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, write; ValueError and FileNotFoundError are for the user to read."""
-    from pose.commands.tables import ap_table
+    from pose.commands.tables import figures_table
     from pose.metrics.coco_score import score_results
+    from pose.metrics.mpii import score_predictions
     from pose.records import write_json
 
     for given in (args.results, args.annotations):
         if args.json and args.json.exists() and given.exists() and args.json.samefile(given):
             raise ValueError(f"--json {args.json}: is an input file; name another")
-    figures = score_results(args.results, args.annotations)
-    print(ap_table({args.results.name: figures}))
+    if _is_mpii(args.results, args.annotations):
+        figures = score_predictions(args.results, args.annotations)
+    else:
+        figures = score_results(args.results, args.annotations)
+    print(figures_table({args.results.name: figures}))
     if args.json:
         write_json(args.json, {k: None if math.isnan(v) else v for k, v in figures.items()})
         print(f"figures: {args.json}")
     return 0
+
+
+def _is_mpii(results: Path, annotations: Path) -> bool:
+    """Whether both are MATLAB files, as MPII's are; ValueError where only one is."""
+    is_mat = [path.suffix.lower() == ".mat" for path in (results, annotations)]
+    if any(is_mat) and not all(is_mat):
+        raise ValueError(
+            f"{results} and {annotations} do not belong together; give two .json files (COCO) or "
+            "two .mat files (MPII)"
+        )
+    return all(is_mat)

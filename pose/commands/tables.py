@@ -29,6 +29,15 @@ def ap_table(figures: Mapping[str, Mapping[str, float]], decimals: int = 4) -> s
     return format_table(["", *names], rows, decimals)
 
 
+def figures_table(figures: Mapping[str, Mapping[str, float]], decimals: int = 4) -> str:
+    """COCO's figures as `ap_table`; others, which have longer names, one row a figure."""
+    names = list(dict.fromkeys(name for column in figures.values() for name in column))
+    if "AP" in names:
+        return ap_table(figures, decimals)
+    rows = [[name, *(column.get(name) for column in figures.values())] for name in names]
+    return format_table(["", *figures], rows, decimals)
+
+
 def _text(cell: Cell, decimals: int) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "n/a"

@@ -49,13 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
 def train_in(cfg: "EasyDict", folder: Path, ranks, *, resume: bool) -> dict[str, float] | None:
     """The run of `cfg` in `folder`, from its start or from where it stopped; its last figures."""
-    from pose.build import (
-        described,
-        figures_during_training,
-        load_people,
-        run_of,
-        training_dataset,
-    )
+    from pose.build import described, figures_during_training, run_of, training_dataset
+    from pose.build_data import load_people
     from pose.engine.checkpoints import BEST_WEIGHTS
     from pose.engine.sheets import training_sheet
     from pose.engine.trainer import restore, train
@@ -145,7 +140,7 @@ def write_config(cfg: "EasyDict", folder: Path) -> None:
 
 def sheet_maker(cfg: "EasyDict", training: "Run"):
     """(epoch, model) -> a sheet of predictions each few epochs, from the first process."""
-    from pose.build import data_path, load_people
+    from pose.build_data import data_path, load_people
     from pose.data.dataset import PoseDataset
     from pose.engine.sheets import prediction_sheet
     from pose.images import ImageFolder, write_image
@@ -166,10 +161,10 @@ def sheet_maker(cfg: "EasyDict", training: "Run"):
 
 
 def report(figures: dict[str, float] | None, folder: Path) -> None:
-    from pose.commands.tables import ap_table
+    from pose.commands.tables import figures_table
     from pose.engine.checkpoints import BEST_WEIGHTS
 
     if figures:
-        print(ap_table({"last epoch": figures}))
+        print(figures_table({"last epoch": figures}))
     print(f"weights: {folder / BEST_WEIGHTS}")
     print(f"curves, sheets, metrics.jsonl: {folder}")

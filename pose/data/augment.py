@@ -1,10 +1,12 @@
 """Augmentation: one random draw gives one crop.
 
-The recipe of the published HRNet code for COCO, in its order: half body, scale, rotation, flip.
+The recipe of the published HRNet code for COCO, in its order: half body, scale, rotation, flip
+(and between the last two the shift of MMPose's).
 Everything ends in one matrix, so the picture is warped once.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,11 +26,17 @@ class CropPolicy:
     """How training crops are drawn. Chances lie in [0, 1]; angles are in degrees."""
 
     size: Size
+    draws: Literal["cut", "again"] = "cut"
+    """Large draws are cut, the scale's at one standard deviation and the rotation's at two (the
+    published way), or all drawn again until they are within one (MMPose's)."""
     scale: float = 0.35
-    """Standard deviation of the extent's factor, cut at one deviation to either side."""
+    """Standard deviation of the extent's factor."""
     rotation: float = 45.0
-    """Standard deviation of the rotation, cut at two deviations to either side."""
+    """Standard deviation of the rotation."""
     rotation_chance: float = 0.6
+    shift: float = 0.0
+    """Standard deviation of the centre's shift, in extents."""
+    shift_chance: float = 0.0
     flip_chance: float = 0.5
     half_body_chance: float = 0.3
     upper_index: tuple[int, ...] = ()
@@ -41,19 +49,26 @@ class CropPolicy:
         whole = (person.visibility > 0).sum() > HALF_BODY_MIN_LABELLED
         if self.upper_index and whole and rng.random() < self.half_body_chance:
             center, extent = self._half_body(person, rng) or (center, extent)
-        extent = extent * np.clip(1 + self.scale * rng.standard_normal(), *self._scale_range)
+        extent = extent * (1 + self.scale * self._deviation(rng, 1))
         rotation = 0.0
         if rng.random() < self.rotation_chance:
-            limit = 2 * self.rotation
-            rotation = float(np.clip(self.rotation * rng.standard_normal(), -limit, limit))
+            rotation = self.rotation * self._deviation(rng, 2)
+        if self.shift_chance and rng.random() < self.shift_chance:
+            shift = self._deviation(rng, 1), self._deviation(rng, 1)
+            center = center + extent * self.shift * np.array(shift)
         mirrored = bool(rng.random() < self.flip_chance)
         return Crop.around(
             center, extent, self.size, rotation=rotation, mirrored=mirrored, grid=self.grid
         )
 
-    @property
-    def _scale_range(self) -> tuple[float, float]:
-        return 1 - self.scale, 1 + self.scale
+    def _deviation(self, rng: np.random.Generator, limit: float) -> float:
+        """A draw of the standard normal, kept within `limit`, or within 1 by drawing again."""
+        draw = rng.standard_normal()
+        if self.draws == "cut":
+            return float(np.clip(draw, -limit, limit))
+        while abs(draw) > 1:
+            draw = rng.standard_normal()
+        return float(draw)
 
     def _half_body(
         self, person: Person, rng: np.random.Generator

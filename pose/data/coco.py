@@ -8,19 +8,20 @@ taken as they stand. Only the first category of a file counts. Errors name file,
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pose.geometry import Size, xywh_to_xyxy
-from pose.records import finite, numbers, objects, read_json, require, whole
+from pose.records import MAX_PIXEL, finite, objects, pixels, read_json, require, whole
 from pose.skeleton import Skeleton, skeleton_from_category
 from pose.structures import People
 
 logger = logging.getLogger(__name__)
 
-MAX_PIXEL = 2.0**24
-"""Coordinates further out are refused: float32 holds whole pixels exactly up to here."""
+BoxRule = Literal["published", "mmpose"]
+"""How an annotated box is read: one pixel smaller than stated (the released HRNet code), or as
+stated (MMPose); both are cut at the image's last pixel."""
 
 
 def read_annotations(path: Path) -> dict[str, Any]:
@@ -47,7 +48,9 @@ def image_names(path: Path) -> dict[int, str]:
     return dict(zip(images.ids, images.names, strict=True))
 
 
-def load_coco(path: Path, skeleton: Skeleton | None = None) -> People:
+def load_coco(
+    path: Path, skeleton: Skeleton | None = None, *, box_rule: BoxRule = "published"
+) -> People:
     """The labelled people of a COCO keypoint file, in the file's order.
 
     The category brings the skeleton unless one is given. A file without annotations (test-dev)
@@ -72,7 +75,7 @@ def load_coco(path: Path, skeleton: Skeleton | None = None) -> People:
         if image is None:
             elsewhere += 1
             continue
-        box = _published_box(x, y, w, h, images.sizes[image])
+        box = _cut_box((x, y, w, h), images.sizes[image], box_rule)
         area = finite(annotation.get("area", w * h), f"{where}: area")
         new_id = whole(annotation.get("id", 0), f"{where}: id")
         if area <= 0 or not (triplets[:, 2] > 0).any():
@@ -191,12 +194,16 @@ def _category(
     return category_id, skeleton or skeleton_from_category(category, str(path))
 
 
-def _published_box(
-    x: float, y: float, w: float, h: float, size: Size
+def _cut_box(
+    box_xywh: tuple[float, float, float, float], size: Size, rule: BoxRule
 ) -> tuple[float, float, float, float]:
-    """xyxy inside the image, one pixel smaller than stated: the published loader's rule."""
+    """xyxy inside the image."""
+    x, y, w, h = box_xywh
     x1, y1 = max(0.0, x), max(0.0, y)
-    x2, y2 = x1 + max(0.0, w - 1), y1 + max(0.0, h - 1)
+    if rule == "published":
+        x2, y2 = x1 + max(0.0, w - 1), y1 + max(0.0, h - 1)
+    else:
+        x2, y2 = x + w, y + h
     if all(size):
         x2, y2 = min(size[0] - 1.0, x2), min(size[1] - 1.0, y2)
     return x1, y1, x2, y2
@@ -206,7 +213,7 @@ def _keypoints(annotation: Mapping[str, Any], num_keypoints: int, where: str) ->
     """(K, 3) float32 x, y, visibility."""
     if "keypoints" not in annotation:
         raise ValueError(f"{where}: has no 'keypoints'; is this a person_keypoints_*.json file?")
-    triplets = _pixels(annotation["keypoints"], 3 * num_keypoints, f"{where}: keypoints")
+    triplets = pixels(annotation["keypoints"], 3 * num_keypoints, f"{where}: keypoints")
     triplets = triplets.reshape(-1, 3)
     if not np.isin(triplets[:, 2], (0, 1, 2)).all():
         raise ValueError(f"{where}: keypoints has a visibility other than 0, 1 or 2")
@@ -215,15 +222,7 @@ def _keypoints(annotation: Mapping[str, Any], num_keypoints: int, where: str) ->
 
 def _box_xywh(entry: Mapping[str, Any], where: str) -> list[float]:
     require(entry, ("bbox",), where)
-    return _pixels(entry["bbox"], 4, f"{where}: bbox").tolist()
-
-
-def _pixels(values: Any, size: int, where: str) -> np.ndarray:
-    """(size,) float64 within MAX_PIXEL."""
-    array = numbers(values, size, where)
-    if np.abs(array).max() > MAX_PIXEL:
-        raise ValueError(f"{where} holds {np.abs(array).max():g}, which is no pixel's coordinate")
-    return array
+    return pixels(entry["bbox"], 4, f"{where}: bbox").tolist()
 
 
 def _size(entry: Mapping[str, Any], where: str) -> Size:

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from pose.data.augment import CropPolicy
-from pose.geometry import Crop, PixelGrid, Size
+from pose.geometry import Crop, PixelGrid, Size, WarpArithmetic
 from pose.images import ImageFolder
 from pose.structures import People, PoseBatch
 
@@ -34,13 +34,16 @@ class PoseDataset(Dataset[PoseBatch]):
         policy: CropPolicy | None = None,
         seed: int = 0,
         grid: PixelGrid = "published",
+        arithmetic: WarpArithmetic = "installed",
     ) -> None:
+        """grid is that of the upright crops; a policy has its own."""
         self.people = people
         self.images = images
         self.size = size
         self.policy = policy
         self.seed = seed
         self.grid = grid
+        self.arithmetic = arithmetic
 
     def __len__(self) -> int:
         return len(self.people)
@@ -60,7 +63,9 @@ class PoseDataset(Dataset[PoseBatch]):
             swap = self.people.skeleton.flip_index
             keypoints, visibility = keypoints[swap], visibility[swap]
         return PoseBatch(
-            images=torch.from_numpy(crop.warp(image)).permute(2, 0, 1).contiguous(),
+            images=torch.from_numpy(crop.warp(image, self.arithmetic))
+            .permute(2, 0, 1)
+            .contiguous(),
             keypoints=torch.from_numpy(keypoints.astype(np.float32)),
             labelled=torch.from_numpy(visibility > 0),
             matrices=torch.from_numpy(crop.matrix),

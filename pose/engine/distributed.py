@@ -5,12 +5,15 @@ merge by index, so no result depends on who made it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,15 @@ class Ranks:
     def barrier(self) -> None:
         if self.several:
             dist.barrier()
+
+    def main_first(self, action: Callable[[], T]) -> T:
+        """What `action` gives, in every process; the others begin when the first is done."""
+        if not self.is_main:
+            self.barrier()
+        result = action()
+        if self.is_main:
+            self.barrier()
+        return result
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 from pose.metrics.coco_files import ground_truth_from, is_labelled
 from pose.metrics.coco_score import score_results
 from pose.metrics.oks import NMS_THRESHOLD, oks_nms, soft_oks_nms
+from pose.metrics.predictions import checked_predictions
 from pose.records import read_json
 from pose.structures import KEYPOINT_SCORE_THRESHOLD, People, person_scores
 
@@ -80,16 +81,7 @@ class CocoEvaluator:
         A person that came before is overwritten. All is rounded to float32. ValueError for a
         prediction that is not finite: the network that made it has diverged.
         """
-        index = np.asarray(index, dtype=np.int64)
-        keypoints = np.asarray(keypoints, dtype=np.float32)
-        scores = np.asarray(scores, dtype=np.float32)
-        finite = np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)
-        if not finite.all():
-            person = self.people[int(index[~finite][0])]
-            raise ValueError(
-                f"the prediction for a person in {person.image} is not finite: these weights "
-                "cannot be evaluated (training that diverged? try a lower learning rate)"
-            )
+        index, keypoints, scores = checked_predictions(self.people, index, keypoints, scores)
         self._predicted[index] = True
         self._keypoints[index] = keypoints
         self._scores[index] = scores

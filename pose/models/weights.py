@@ -5,43 +5,39 @@ Published files and ours are a bare dict of tensors under the published names, w
 `weights_only=True` and never otherwise. Loading is strict: nothing is skipped in silence.
 """
 
-import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from pose.files import replacing
+from pose.models.layouts import CLASSIFIER, PARALLEL, State, shortened, tensors_of
 
 logger = logging.getLogger(__name__)
-
-State = dict[str, Tensor]
-
-NESTS = ("state_dict", "best_state_dict", "model")
-"""Under which a torch file may hold its tensors. Published training files have the first two, of
-which `best_state_dict` is, its name apart, of the last epoch too; this project's runs the third."""
 
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80\x02")
 """How torch files open: a zip archive, and the pickle of before 2020."""
 
-CLASSIFIER = re.compile(
-    r"(incre_modules|downsamp_modules|final_layer\.\d+|classifier|fc"
-    r"|stage4\.\d+\.fuse_layers\.[123])\."
+ARRAY_PARTS: tuple[Any, ...] = (
+    *(
+        (np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct")
+        for core in ("core", "_core")
+    ),
+    *(np.ndarray, np.dtype, type(np.dtype(np.float32)), type(np.dtype(np.uint8))),
 )
-"""What a network trained on ImageNet has and a pose network has no use for: 204 tensors of an
-HRNet (126 of its head, 78 of the exchanges that feed it), 2 of a ResNet."""
+"""What the arrays are made of that MMPose 1.x saves beside its tensors (keypoint sigmas, colours),
+the first of them under the name that numpy 1 wrote and under numpy 2's."""
 
 FINAL_LAYER = ("final_layer.weight", "final_layer.bias")
 HEAD = ("final_layer.", "deconv_layers.")
-NUM_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -66,24 +62,19 @@ def load_weights(path: str | Path) -> State:
     parallel training puts before every name, is taken off. FileNotFoundError or ValueError, of
     one line, for a file that is missing, damaged or something else.
     """
+    return {name.removeprefix(PARALLEL): tensor for name, tensor in read_tensors(path).items()}
+
+
+def read_tensors(path: str | Path, *, allow_arrays: bool = False) -> State:
+    """As `load_weights`, under the names that the file has.
+
+    `allow_arrays` reads past the numpy arrays that MMPose 1.x keeps beside its tensors; it is for
+    converting such files and for nothing else.
+    """
     path = Path(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = _read_torch(path)
-    nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
-    where = f"{path}: {nest}" if nest else f"{path}"
-    tensors = content[nest] if nest else content
-    state = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
-    for name, tensor in state.items():
-        if not isinstance(tensor, Tensor):
-            raise ValueError(
-                f"{where}: expected a dict of tensors (bare or under {', '.join(NESTS)}); "
-                f"{name!r} is of type {type(tensor).__name__}"
-            )
-        if tensor.layout != torch.strided:
-            raise ValueError(f"{where}: {name!r} is a sparse tensor; only dense ones are read")
-    if not state:
-        raise ValueError(f"{where}: holds no tensors")
+    state, _ = tensors_of(_read_torch(path, allow_arrays=allow_arrays), str(path))
     return state
 
 
@@ -120,12 +111,6 @@ def save_weights(
         temporary.write_bytes(content)
 
 
-def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Gives `model` the tensors of `state`, all of them and no others.
 
@@ -133,7 +118,7 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     nothing was changed. A missing count of batches keeps its value; the leftovers of a network
     trained on ImageNet are said in the log.
     """
-    fitting = _fitting(model.state_dict(), state, source)
+    fitting = fitting_tensors(model.state_dict(), state, source)
     model.load_state_dict(fitting, strict=False)
 
 
@@ -166,7 +151,7 @@ def init_from(
     else:
         expected = {name: own[name] for name in own if not name.startswith(HEAD)}
         source_keypoints = None
-    fitting = _fitting(expected, state, source)
+    fitting = fitting_tensors(expected, state, source)
 
     rows = {name: row for row, name in enumerate(source_keypoints or ())}
     for name in FINAL_LAYER if has_head else ():
@@ -183,7 +168,9 @@ def init_from(
     return report
 
 
-def _fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> State:
+def fitting_tensors(
+    expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
+) -> State:
     """The part of `state` that is `expected`, which must be all of both; see `load_strict`."""
     missing = [
         name for name in expected if name not in state and not name.endswith("num_batches_tracked")
@@ -198,7 +185,7 @@ def _fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source
         if tensor.shape != expected[name].shape
     ]
     kinds = {"missing": missing, "left over": unknown, "of another shape": misshapen}
-    faults = [f"{len(found)} {kind} ({_first(found)})" for kind, found in kinds.items() if found]
+    faults = [f"{len(found)} {kind} ({shortened(found)})" for kind, found in kinds.items() if found]
     if faults:
         raise ValueError(
             f"{source}: not the weights of this network: of {len(expected)} tensors "
@@ -207,10 +194,6 @@ def _fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source
     if classifier:
         logger.info("%s: left out %d tensors of a classifier", source, len(classifier))
     return fitting
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:NUM_SHOWN]) + (", ..." if len(names) > NUM_SHOWN else "")
 
 
 def _with_sorted_header(content: bytes) -> bytes:
@@ -241,7 +224,7 @@ def _read_metadata(path: Path) -> dict[str, str]:
         raise ValueError(f"{path}: not a safetensors file, or a damaged one ({error})") from error
 
 
-def _read_torch(path: Path) -> Mapping[str, Any]:
+def _read_torch(path: Path, *, allow_arrays: bool = False) -> Mapping[str, Any]:
     """The dict in a torch file; tensors and plain values only, never other objects."""
     _check_file(path)
     with path.open("rb") as file:
@@ -249,7 +232,8 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     if not opening.startswith(TORCH_MAGIC):
         raise ValueError(f"{path}: not a torch or .safetensors file (it begins {opening!r})")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(ARRAY_PARTS) if allow_arrays else []):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a parser fed with foreign bytes may end in any of a dozen
         reason = "damaged, or of another kind: " + str(error).partition(". ")[0]
         if type(error).__name__ == "UnpicklingError":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pose.models.weights import sha256_of
+from pose.files import sha256_of
 
 
 def evaluation_receipt(
@@ -36,6 +36,7 @@ def evaluation_receipt(
             "flip": config["test"]["flip"],
             "codec": config["codec"],
             "input_size": config["model"]["input_size"],
+            **({} if from_file else {"box_rule": config["data"]["box_rule"]}),
             **{k: v for k, v in config["test"].items() if k not in ("flip", "batch_size")},
         },
         "network": config["model"]["name"],

@@ -160,10 +160,10 @@ def test_empty_maps_decode_to_the_origin(codec):
     assert scores.tolist() == [[0, -1]]
 
 
-def test_a_blur_is_for_those_that_blur():
-    assert build_codec("udp", (288, 384), 3.0, STRIDE, blur_kernel=11).blur_kernel == 11
-    with pytest.raises(ValueError, match="'gaussian' does not blur; blur_kernel is for dark, udp"):
-        build_codec("gaussian", (192, 256), 2.0, STRIDE, blur_kernel=11)
+def test_each_codec_is_given_what_it_reads():
+    options = {"blur_kernel": 11, "offset_gate": "each"}
+    udp, gaussian = (build_codec(n, (288, 384), 3.0, 4, **options) for n in ("udp", "gaussian"))
+    assert (udp.blur_kernel, gaussian.offset_gate) == (11, "each")
 
 
 def test_an_unknown_codec_is_refused():

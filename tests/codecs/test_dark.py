@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose.codecs.blur import blur, kernel_of
-from pose.codecs.dark import DarkCodec
+from pose.codecs import build_codec
+from pose.codecs.blur import blur
 from tests.codecs.maps import noisy_maps, slow_blur
 
 SETTINGS = [((192, 256), 2.0, 11), ((288, 384), 3.0, 17)]
@@ -16,8 +16,8 @@ SETTINGS = [((192, 256), 2.0, 11), ((288, 384), 3.0, 17)]
 @pytest.fixture(params=SETTINGS, ids=lambda p: f"sigma {p[1]:g}")
 def codec(request):
     size, sigma, kernel = request.param
-    codec = DarkCodec(input_size=size, sigma=sigma)
-    assert kernel_of(sigma) == kernel
+    codec = build_codec("dark", size, sigma, 4)
+    assert codec.blur_kernel == kernel
     return codec
 
 
@@ -54,16 +54,16 @@ def test_encode_is_a_gaussian_at_the_exact_place(codec):
 
 def test_blur_is_opencvs(codec):
     maps = noisy_maps(codec, 6)
-    ours = blur(torch.from_numpy(maps)[None], kernel_of(codec.sigma))[0].numpy()
+    ours = blur(torch.from_numpy(maps)[None], codec.blur_kernel)[0].numpy()
     for heatmap, blurred in zip(maps, ours, strict=True):
-        assert np.abs(blurred - slow_blur(heatmap, kernel_of(codec.sigma))).max() < 1e-9
+        assert np.abs(blurred - slow_blur(heatmap, codec.blur_kernel)).max() < 1e-9
         assert blurred.max() == pytest.approx(heatmap.max(), abs=1e-12)
 
 
 def test_decode_equals_the_slow_wording(codec):
     maps = noisy_maps(codec, 50)
     points, scores = codec.decode(torch.from_numpy(maps)[None])
-    slow = np.array([slow_decode(heatmap, kernel_of(codec.sigma)) for heatmap in maps])
+    slow = np.array([slow_decode(heatmap, codec.blur_kernel) for heatmap in maps])
     assert np.abs(points[0].numpy() / 4 - slow).max() < 1e-6
     assert np.array_equal(scores[0].numpy(), maps.max(axis=(1, 2))), "scores are not blurred"
     whole = (slow == np.round(slow)).all(axis=1)

@@ -170,3 +170,31 @@ def test_column_zero_stays_as_it_is():
     unflipped = CODEC.unflip(maps, torch.tensor([0]))
     assert torch.equal(unflipped[..., 0], maps[..., -1])
     assert torch.equal(unflipped[..., 1:], maps.flip(-1)[..., :-1])
+
+
+def test_the_gate_of_each_axis_is_mmposes():
+    """x where 1 < px < W-1 and py > 0, y alike; both together in the published decoding."""
+    width, height = 24, 32
+    rng = np.random.default_rng(0)
+    heatmaps = rng.random((300, height, width)).astype(np.float32) / 2
+    for heatmap in heatmaps:  # peaks crowd the borders
+        x, y = (int(v) for v in rng.choice([0, 1, 2, 9, -3, -2, -1], 2))
+        heatmap[y, x] = 1
+    for gate in ("both", "each"):
+        codec = GaussianCodec(input_size=(96, 128), sigma=2.0, offset_gate=gate)
+        points, _ = codec.decode(torch.from_numpy(heatmaps)[None])
+        for heatmap, point in zip(heatmaps, points[0].numpy() / 4, strict=True):
+            y, x = (int(v) for v in np.unravel_index(heatmap.argmax(), heatmap.shape))
+            free_x, free_y = 1 < x < width - 1, 1 < y < height - 1
+            moves_x, moves_y = (free_x and free_y,) * 2
+            if gate == "each":
+                moves_x, moves_y = free_x and y > 0, free_y and x > 0
+            if moves_x:
+                slope_x = np.sign(heatmap[y, x + 1] - heatmap[y, x - 1])
+            if moves_y:
+                slope_y = np.sign(heatmap[y + 1, x] - heatmap[y - 1, x])
+            expected = (
+                x + 0.25 * slope_x if moves_x else x,
+                y + 0.25 * slope_y if moves_y else y,
+            )
+            assert tuple(point) == expected

@@ -65,7 +65,9 @@ def run_config_command(command, line):
 
 
 def test_the_commands_are_these():
-    assert list(cli.COMMANDS) == ["quickstart", "train", "evaluate", "score", "predict"]
+    assert list(cli.COMMANDS) == [
+        *("quickstart", "train", "evaluate", "score", "compare", "predict", "weights")
+    ]
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

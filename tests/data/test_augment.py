@@ -153,6 +153,23 @@ def test_distributions(scale, rotation):
     assert np.allclose(centers, (person.box[:2] + person.box[2:]) / 2)
 
 
+def test_draws_that_are_made_again_stay_within_one_deviation():
+    policy = CropPolicy(SIZE, draws="again", scale=0.5, rotation=80, shift=0.16, shift_chance=0.3)
+    factors, rotations, _, centers, person = draws(policy)
+    deviations = (factors - 1) / 0.5
+    assert np.abs(deviations).max() <= 1
+    inside = below(1) - below(-1)
+    assert share(deviations < 0.5, (below(0.5) - below(-1)) / inside)
+    still = np.isclose(rotations, 0, atol=1e-9)
+    assert share(still, 0.4) and np.abs(rotations).max() <= 80
+    assert share(rotations[~still] > 40, (below(1) - below(0.5)) / inside)
+    _, extent = box_center_extent(person.box, policy.size)
+    shifts = (centers - (person.box[:2] + person.box[2:]) / 2) / (extent * factors[:, None])
+    shifted = np.abs(shifts).max(axis=1) > 1e-5
+    assert share(shifted, 0.3) and np.abs(shifts).max() <= 0.16 + 1e-5
+    assert share(shifts[shifted, 0] > 0.08, (below(1) - below(0.5)) / inside)
+
+
 def test_half_bodies_come_as_often_as_said():
     policy = CropPolicy(SIZE, upper_index=UPPER)
     *_, centers, person = draws(policy)

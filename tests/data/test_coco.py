@@ -94,6 +94,18 @@ def test_boxes_lose_a_pixel_and_are_clipped(load, bbox, box):
     assert load(annotation(bbox=bbox))[0].box.tolist() == box
 
 
+@pytest.mark.parametrize(
+    ("bbox", "box"),
+    [
+        ([10, 20, 30, 40], [10, 20, 40, 60]),
+        ([-5, -6, 30, 40], [0, 0, 25, 34]),
+        ([90, 70, 30, 40], [90, 70, 99, 79]),
+    ],
+)
+def test_boxes_as_mmpose_reads_them(load, bbox, box):
+    assert load(annotation(bbox=bbox), box_rule="mmpose")[0].box.tolist() == box
+
+
 def test_boxes_are_not_clipped_where_the_image_size_is_unknown(save):
     content = dataset(annotation(bbox=[90, 70, 30, 40]))
     content["images"] = [{"id": 5, "file_name": "a.jpg"}]

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from pose.build import figures_during_training, load_people, model_of, run_of
+from pose.build import figures_during_training, model_of, run_of
+from pose.build_data import load_people
 from pose.commands.quickstart import ceiling
 from pose.config import load_config
 from pose.data.synthetic import write_synthetic

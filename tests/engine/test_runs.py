@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose.build import figures_during_training, load_boxes, load_people, model_of, run_of
+from pose.build import figures_during_training, model_of, run_of
+from pose.build_data import load_boxes, load_people
 from pose.commands.main import main
 from pose.commands.train import train_in
 from pose.config import load_config

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 
-from pose.build import load_people, run_of, training_dataset
+from pose.build import run_of, training_dataset
+from pose.build_data import load_people
 from pose.config import load_config
 from pose.data.dataset import TrainingOrder
 from pose.data.synthetic import write_synthetic
@@ -76,7 +77,7 @@ def test_two_ranks_make_the_step_of_one(folder):
     cfg = config_of(folder)
     people = load_people(cfg, "train")
     run = run_of(cfg, people, Ranks(torch.device("cpu")), folder)
-    dataset = training_dataset(cfg, people)
+    dataset = training_dataset(cfg, people, run.codec)
     run.model.train()
     exact_steps(run)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}

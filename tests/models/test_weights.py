@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pose.files import sha256_of
 from pose.models.hrnet import hrnet_small
 from pose.models.pose_model import PoseModel, build_model
 from pose.models.resnet import resnet50
@@ -17,7 +18,6 @@ from pose.models.weights import (
     load_weights,
     read_config,
     save_weights,
-    sha256_of,
 )
 
 State = dict[str, Tensor]

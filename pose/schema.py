@@ -1,0 +1,202 @@
+"""The schema of a configuration, which is also its documentation: `docs/config.md` is printed from
+it. Every key has its type, its default, one sentence with the unit, and what it may be.
+"""
+
+from dataclasses import dataclass, field
+
+from pose.layers import setting
+from pose.recipes import RECIPES
+
+MODELS = (
+    *("hrnet_small", "hrnet_w18", "hrnet_w32", "hrnet_w48"),
+    *("simplebaseline_r50", "simplebaseline_r101", "simplebaseline_r152"),
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where people and photographs come from. Relative paths start at `root`."""
+
+    format: str = setting(
+        "coco",
+        "coco: COCO's annotations and AP; mpii: MPII's and PCKh (gt_NAME.mat beside NAME.json).",
+        choices=("coco", "mpii"),
+    )
+    root: str = setting("data/coco", "Folder that the other paths of this section start from.")
+    train_annotations: str = setting(
+        "annotations/person_keypoints_train2017.json", "COCO keypoint file to train on."
+    )
+    train_images: str = setting("images/train2017", "Folder or zip file of its images.")
+    val_annotations: str = setting(
+        "annotations/person_keypoints_val2017.json", "COCO keypoint file to evaluate on."
+    )
+    val_images: str = setting("images/val2017", "Folder or zip file of its images.")
+    val_boxes: str = setting(
+        "gt",
+        "Boxes of the evaluations during training: 'gt' (ground truth) or a detection file; "
+        "`pose evaluate` asks for its own.",
+    )
+    box_rule: str = setting(
+        "published",
+        "Annotated boxes: published: one pixel smaller than stated; mmpose: as stated. Both cut "
+        "at the image.",
+        choices=("published", "mmpose"),
+    )
+    workers: int = setting(
+        2, "Processes that read images, for each training process; 0: none.", low=0
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network."""
+
+    name: str = setting("hrnet_w32", "Which network.", choices=MODELS)
+    input_size: tuple[int, ...] = setting(
+        (192, 256), "Width and height of the network's input in pixels, multiples of 32.", low=32
+    )
+    mean: tuple[float, ...] = setting(
+        (0.485, 0.456, 0.406), "Mean of the input per channel, RGB in [0, 1] (ImageNet's).", low=0
+    )
+    std: tuple[float, ...] = setting(
+        (0.229, 0.224, 0.225), "Standard deviation of the same.", low=1e-6
+    )
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Keypoints <-> heatmaps."""
+
+    name: str = setting(
+        "gaussian",
+        "gaussian: published targets and quarter offset; dark: unrounded targets, Newton step; "
+        "udp: both on the unbiased pixel grid, with its own crop.",
+        choices=("gaussian", "dark", "udp"),
+    )
+    sigma: float = setting(2.0, "Standard deviation of a target in heatmap cells.", low=0.1)
+    offset_gate: str = setting(
+        "both",
+        "Where gaussian takes its quarter offset: both: where neither axis is at a border; each: "
+        "axis by axis.",
+        choices=("both", "each"),
+    )
+    blur_kernel: int = setting(
+        0,
+        "Side of the blur before dark and udp decode, odd, in cells; 0: 11 at sigma 2, 17 at 3 "
+        "(MMPose 1.x configs keep 11 at sigma 3).",
+        low=0,
+    )
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training crops are drawn (the published COCO recipe of HRNet)."""
+
+    draws: str = setting(
+        "cut",
+        "Large draws: cut: scale at one deviation, rotation at two; again: drawn again until "
+        "within one.",
+        choices=("cut", "again"),
+    )
+    scale: float = setting(0.35, "Standard deviation of the scale factor.", low=0, high=0.9)
+    rotation: float = setting(45.0, "Standard deviation of the rotation in degrees.", low=0)
+    rotation_chance: float = setting(0.6, "Share of crops that are rotated.", low=0, high=1)
+    shift: float = setting(
+        0.0, "Standard deviation of the centre's shift in widths and heights of the crop.", low=0
+    )
+    shift_chance: float = setting(0.0, "Share of crops that are shifted.", low=0, high=1)
+    flip_chance: float = setting(0.5, "Share of crops that are mirrored.", low=0, high=1)
+    half_body_chance: float = setting(
+        0.3, "Share of half-body crops among people with more than 8 keypoints.", low=0, high=1
+    )
+
+
+@dataclass(frozen=True)
+class Train:
+    """The training run."""
+
+    epochs: int = setting(210, "Passes over the training people.", low=1)
+    batch_size: int = setting(128, "People a step, over all processes together.", low=1)
+    optimizer: str = setting("adam", "Which optimiser.", choices=("adam", "adamw"))
+    lr: float = setting(1e-3, "Learning rate after warm-up.", low=0)
+    weight_decay: float = setting(0.0, "Weight decay of adamw, on convolution weights only.", low=0)
+    schedule: str = setting(
+        "steps",
+        "steps: times 0.1 after each of lr_steps; cosine: half a cosine, linear: a line down to 0.",
+        choices=("steps", "cosine", "linear"),
+    )
+    lr_steps: tuple[int, ...] = setting(
+        (170, 200), "Epochs after which the rate falls to a tenth.", low=1
+    )
+    warmup_steps: int = setting(0, "Steps over which the rate rises linearly from 0.", low=0)
+    loss: str = setting(
+        "mse",
+        "mse: over all keypoints; ohkm: over each person's 8 hardest.",
+        choices=("mse", "ohkm"),
+    )
+    amp: bool = setting(False, "Run the network in bfloat16 (weights and loss stay float32).")
+    ema_decay: float = setting(
+        0.0,
+        "Decay a step of the averaged weights that are evaluated and kept; 0: no average.",
+        low=0,
+        high=0.99999,
+    )
+    clip_norm: float = setting(0.0, "Largest gradient norm; 0: no clipping.", low=0)
+    evaluate_every: int = setting(5, "Epochs between evaluations (the last is always one).", low=1)
+    sheet_every: int = setting(10, "Epochs between sheets of predictions; 0: none.", low=0)
+
+
+@dataclass(frozen=True)
+class Test:
+    """Evaluation and prediction."""
+
+    batch_size: int = setting(64, "People at a time, for each process.", low=1)
+    flip: bool = setting(True, "Average with the maps of the mirrored crop.")
+    box_score_threshold: float = setting(0.0, "Detections below this score are left out.")
+    keypoint_score_threshold: float = setting(
+        0.2, "Keypoints above this score count in a person's score."
+    )
+    nms_threshold: float = setting(
+        0.9, "Of two poses in an image with a higher OKS the better one stays.", low=0, high=1
+    )
+    soft_nms: bool = setting(False, "Lower the score of such a pose instead of removing it.")
+    warp: str = setting(
+        "installed",
+        "Crops of `pose evaluate`: installed: by the installed OpenCV, exact from version 5 on; "
+        "opencv4: by version 4's coordinates in 1/32 pixel, slower.",
+        choices=("installed", "opencv4"),
+    )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The published figure of this experiment, for `pose evaluate --check`."""
+
+    figure: str = setting("AP", "Which figure.")
+    value: float | None = setting(None, "Its value in [0, 1]; empty: nobody published one.")
+    digits: int = setting(3, "Digits behind the point that it was published with.", low=1, high=6)
+    boxes: str = setting("", "The person boxes it was measured with.")
+    source: str = setting("", "Who published it.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that describes an experiment."""
+
+    recipe: str = setting(
+        "hrnet",
+        "Whose defaults: the layer of keys of that name in `pose/recipes.py`.",
+        choices=tuple(RECIPES),
+    )
+    seed: int = setting(0, "Of initial weights, order and augmentation.", low=0)
+    init: str | None = setting(
+        None,
+        "Weights to start from: the trunk strictly, the head by keypoint name; empty: none.",
+    )
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    codec: Codec = field(default_factory=Codec)
+    augment: Augment = field(default_factory=Augment)
+    train: Train = field(default_factory=Train)
+    test: Test = field(default_factory=Test)
+    expected: Expected = field(default_factory=Expected)
