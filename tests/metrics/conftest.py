@@ -104,7 +104,7 @@ def save(tmp_path):
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def coco():
     """The helpers of this file, for tests that make several data sets."""
 
