@@ -16,8 +16,10 @@ from pose.commands.common import (
 )
 
 if TYPE_CHECKING:
+    import torch
     from easydict import EasyDict
 
+    from pose.build import Network
     from pose.engine.distributed import Ranks
 
 HELP = "draw a data set, train a small network, evaluate it, see poses"
@@ -25,7 +27,8 @@ HELP = "draw a data set, train a small network, evaluate it, see poses"
 CONFIG = "synthetic/quickstart"
 NUM_IMAGES = {"train": 4000, "val": 300}
 SEED = 0
-VIDEO_IMAGES, VIDEO_FPS = 40, 2
+CLIP_SECONDS, CLIP_FPS, CLIP_SIZE = 6, 15, (640, 480)
+CLIP_SEED = 32
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_CELL = 16, 4, (400, 300)
 SHOWN_SCORE = 0.3
 """Poses of a lower person score are left out of the pictures (never out of the figures)."""
@@ -41,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Data, training, evaluation, pictures; a second call goes on where the first stopped."""
+    from pose.build import load_network
     from pose.commands.tables import ap_table
     from pose.commands.train import train_in
     from pose.config import load_config
@@ -60,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
     with timed("3/4 evaluate with the detection file"):
         rows = figures_of_all(cfg, folder / BEST_WEIGHTS, boxes, out, ranks)
     with timed("4/4 draw poses"):
-        draw_pictures(out, cfg, folder / BEST_WEIGHTS)
+        network = load_network(folder / BEST_WEIGHTS)
+        draw_pictures(out, cfg, network)
+        draw_video(out, network, ranks.device)
     print(ap_table(rows))
     print(next_steps(out, folder / BEST_WEIGHTS, boxes))
     return 0
@@ -102,18 +108,15 @@ def ceiling(cfg: "EasyDict", boxes: str) -> dict[str, float]:
     return evaluator.compute()
 
 
-def draw_pictures(out: Path, cfg: "EasyDict", weights: Path) -> None:
-    """poses.jpg and poses.mp4: held-out images with what was found in the detected boxes."""
-    from pose.build import load_network
+def draw_pictures(out: Path, cfg: "EasyDict", network: "Network") -> None:
+    """poses.jpg: held-out images with what was found in the detected boxes."""
     from pose.build_data import RESULTS, data_path
     from pose.data.coco import image_names
     from pose.images import ImageFolder, write_image
     from pose.inference.draw import contact_sheet, draw_poses
     from pose.records import read_json
     from pose.structures import Poses
-    from pose.video import VideoWriter
 
-    skeleton = load_network(weights).skeleton
     entries: dict[int, list[dict[str, Any]]] = {}
     for entry in read_json(out / "evaluation" / RESULTS["coco"]):
         if entry["score"] >= SHOWN_SCORE:
@@ -121,14 +124,27 @@ def draw_pictures(out: Path, cfg: "EasyDict", weights: Path) -> None:
     images = ImageFolder(data_path(cfg, "val_images"))
     names = image_names(data_path(cfg, "val_annotations"))
     pictures = [
-        draw_poses(images.read(names[i]), Poses.from_coco(entries.get(i, []), skeleton))
-        for i in sorted(names)[:VIDEO_IMAGES]
+        draw_poses(images.read(names[i]), Poses.from_coco(entries.get(i, []), network.skeleton))
+        for i in sorted(names)[:SHEET_IMAGES]
     ]
-    sheet = contact_sheet(pictures[:SHEET_IMAGES], SHEET_COLUMNS, SHEET_CELL)
-    write_image(out / "poses.jpg", sheet)
-    with VideoWriter(out / "poses.mp4", VIDEO_FPS) as writer:
-        for picture in pictures:
-            writer.write(picture)
+    write_image(out / "poses.jpg", contact_sheet(pictures, SHEET_COLUMNS, SHEET_CELL))
+
+
+def draw_video(out: Path, network: "Network", device: "torch.device") -> None:
+    """poses.mp4: drawn people who move, and the poses found in the boxes around them."""
+    import numpy as np
+
+    from pose.build import predictor_of
+    from pose.data.synthetic import draw_clip
+    from pose.inference.draw import draw_poses
+    from pose.video import VideoWriter
+
+    predictor = predictor_of(network, device)
+    scenes = draw_clip(CLIP_SEED, CLIP_SECONDS * CLIP_FPS, CLIP_FPS, CLIP_SIZE)
+    with VideoWriter(out / "poses.mp4", CLIP_FPS) as writer:
+        for scene in scenes:
+            boxes = np.array([person.box for person in scene.people if person.area])
+            writer.write(draw_poses(scene.image, predictor(scene.image, boxes)))
 
 
 def next_steps(out: Path, weights: Path, boxes: str) -> str:

@@ -83,8 +83,8 @@ class Faces:
 
 def build_faces(figure: Figure, outfit: Outfit) -> Faces:
     """All faces of a dressed figure."""
-    scale = np.where(TABLE.is_head, figure.head_scale, figure.girth)
-    places = TABLE.centres * np.where(TABLE.is_head, figure.head_scale, 1.0)
+    scale = np.where(TABLE.is_head, figure.build.head_scale, figure.build.girth)
+    places = TABLE.centres * np.where(TABLE.is_head, figure.build.head_scale, 1.0)
     local = places[:, None] + TABLE.spokes * scale[..., None]
     turned = figure.rotations[TABLE.segments]
     rings = np.einsum("rij,rsj->rsi", turned, local) + figure.origins[TABLE.segments][:, None]
@@ -126,8 +126,8 @@ def _skirt(figure: Figure, length: float) -> tuple[np.ndarray, np.ndarray]:
     for share in (0.0, 0.35, 0.7, 1.0):
         reach = share * length
         centre = waist + (hips + (knees - hips) * reach - waist) * min(1.0, 3 * share)
-        wide = (0.092 + 0.03 * reach) * figure.girth + max(0.0, apart[0] - 0.05) * reach
-        deep = (0.074 + 0.045 * reach) * figure.girth + apart[1] * reach
+        wide = (0.092 + 0.03 * reach) * figure.build.girth + max(0.0, apart[0] - 0.05) * reach
+        deep = (0.074 + 0.045 * reach) * figure.build.girth + apart[1] * reach
         turn = np.cos(_TURN)[:, None] * across * wide + np.sin(_TURN)[:, None] * front * deep
         rings.append(centre + turn)
     stacked = np.stack(rings)
@@ -167,7 +167,7 @@ def _patches(
     keep = [i for i, slot in enumerate(_PATCH_SLOT) if slot in outfit.colours]
     segments = _PATCH_SEGMENT[keep]
     head = segments == SEGMENTS.index("head")
-    scale = np.where(head, figure.head_scale, figure.girth)[:, None]
+    scale = np.where(head, figure.build.head_scale, figure.build.girth)[:, None]
     local = (_PATCH_PLACE[keep][:, None] + _PATCH_CORNERS[keep]) * scale[..., None]
     turned, origins = figure.rotations[segments], figure.origins[segments]
     corners = np.einsum("pij,pcj->pci", turned, local) + origins[:, None]

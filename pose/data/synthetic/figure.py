@@ -78,12 +78,22 @@ KEYPOINT_SEGMENTS, KEYPOINT_PLACES, KEYPOINT_DEPTHS = _keypoint_table()
 
 
 @dataclass(frozen=True, eq=False)
+class Build:
+    """What of a body stays the same in every pose: offsets (15, 3) of each segment's joint in its
+    parent's frame, and the scales that widen the head and all radii."""
+
+    offsets: np.ndarray
+    head_scale: float
+    girth: float
+
+
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A posed body.
 
     rotations (15, 3, 3) and origins (15, 3) take a segment's frame to the body frame; keypoints
     (17, 3) in COCO's order; depths (17,): a keypoint with more body than this before it is hidden
-    by the body itself; `head_scale` and `girth` widen the head and all radii.
+    by the body itself; `build` is what stays the same in another pose.
     """
 
     motion: str
@@ -91,8 +101,7 @@ class Figure:
     origins: np.ndarray
     keypoints: np.ndarray
     depths: np.ndarray
-    head_scale: float
-    girth: float
+    build: Build
 
 
 def rotation(angles: np.ndarray) -> np.ndarray:
@@ -110,13 +119,24 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 def draw_figure(rng: np.random.Generator) -> Figure:
     """One person at random: a motion, a moment of it, proportions of an adult or a child."""
     motion, angles = draw_motion(rng)
+    return pose_figure(draw_build(rng), motion, angles)
+
+
+def draw_build(rng: np.random.Generator) -> Build:
+    """Proportions of an adult or, in one of five cases, a child."""
     child = rng.random() < 0.2
     head_scale = rng.uniform(1.2, 1.5) if child else rng.uniform(0.95, 1.15)
     girth = rng.uniform(0.88, 1.28) * (1.08 if child else 1.0)
     offsets = _OFFSETS * rng.uniform(0.94, 1.06, (15, 1))
     for left, right in ((3, 6), (4, 7), (5, 8), (9, 12), (10, 13), (11, 14)):
         offsets[right] = offsets[left] * (-1, 1, 1)
+    return Build(offsets, head_scale, girth)
+
+
+def pose_figure(build: Build, motion: str, angles: np.ndarray) -> Figure:
+    """A body of that build in the pose of angles (15, 3), in degrees."""
     local = rotation(np.radians(angles) * _SENSES)
+    offsets = build.offsets.copy()
     # a raised arm lifts its shoulder
     offsets[[3, 6], 1] += 0.016 * (1 - local[[3, 6], 1, 1])
     rotations, origins = np.empty((15, 3, 3)), np.zeros((15, 3))
@@ -125,15 +145,14 @@ def draw_figure(rng: np.random.Generator) -> Figure:
         parent = PARENTS[segment]
         rotations[segment] = rotations[parent] @ local[segment]
         origins[segment] = origins[parent] + rotations[parent] @ offsets[segment]
-    places = KEYPOINT_PLACES * head_scale
+    places = KEYPOINT_PLACES * build.head_scale
     turned = np.einsum("kij,kj->ki", rotations[KEYPOINT_SEGMENTS], places)
-    depths = KEYPOINT_DEPTHS * np.where(KEYPOINT_PLACES.any(1), head_scale, girth)
+    depths = KEYPOINT_DEPTHS * np.where(KEYPOINT_PLACES.any(1), build.head_scale, build.girth)
     return Figure(
         motion=motion,
         rotations=rotations,
         origins=origins,
         keypoints=origins[KEYPOINT_SEGMENTS] + turned,
         depths=depths,
-        head_scale=head_scale,
-        girth=girth,
+        build=build,
     )

@@ -275,14 +275,24 @@ _SHAKE = np.array([4.0, 3.0, 4.0])
 
 def draw_motion(rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """A motion's name and the angles (15, 3) of one moment of it: flex, abduct, twist, degrees."""
-    which = int(np.searchsorted(_CHANCES, rng.random() * _CHANCES[-1], side="right"))
-    low, high = _TABLES[which, ..., 0], _TABLES[which, ..., 1]
+    name = _NAMES[int(np.searchsorted(_CHANCES, rng.random() * _CHANCES[-1], side="right"))]
+    angles = draw_moment(rng, name)
+    return name, mirrored(angles) if rng.random() < 0.5 else angles
+
+
+def draw_moment(rng: np.random.Generator, motion: str) -> np.ndarray:
+    """The angles (15, 3) of one moment of a motion, left and right as its ranges name them."""
+    low, high = np.moveaxis(_TABLES[_NAMES.index(motion)], -1, 0)
     share = 0.5 + _BREADTH * (rng.random((15, 3)) - 0.5)
     angles = low + (high - low) * share + _SHAKE * rng.standard_normal((15, 3))
     hinges = [4, 7, 10, 13]
     angles[hinges, 0] = angles[hinges, 0].clip(0, 145)
     angles[hinges, 1] = 0.0
-    if rng.random() < 0.5:
-        angles = angles[MIRRORED]
-        angles[:3, 1:] *= -1
-    return _NAMES[which], angles
+    return angles
+
+
+def mirrored(angles: np.ndarray) -> np.ndarray:
+    """The angles (15, 3) of the same moment seen in a mirror."""
+    angles = angles[MIRRORED]
+    angles[:3, 1:] *= -1
+    return angles

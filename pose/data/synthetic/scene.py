@@ -61,32 +61,32 @@ class Scene:
 def draw_scene(seed: int, index: int, size: tuple[int, int] = (320, 240)) -> Scene:
     """The scene `index` of `seed`: the same on every call, whatever was drawn before."""
     rng = np.random.default_rng([seed, index])
-    camera = _draw_camera(rng, size)
+    camera = draw_camera(rng, size)
     horizon = (size[1] - 1) / 2 - camera.focal * np.tan(camera.pitch)
     backdrop = paint_backdrop(rng, size, horizon)
-    actors = _draw_actors(rng, camera, horizon, backdrop)
+    actors = draw_actors(rng, camera, horizon, backdrop)
     count = int(rng.choice(4, p=(0.6, 0.3, 0.08, 0.02)))
     least = MIN_AREA * size[0] * size[1] / (320 * 240)
     while True:
         # a generator of their own keeps the occluders in place when somebody leaves the picture
         front = np.random.default_rng([seed, index, 1])
-        canvas, people = _compose(front, camera, backdrop, actors, count)
+        canvas, people = compose(front, camera, backdrop, actors, count)
         kept = [
             actor
             for actor, person in zip(actors, people, strict=True)
             if person.seen >= MIN_SEEN and person.area >= least
         ]
         if len(kept) == len(actors):
-            return Scene(_develop(rng, canvas, size), tuple(people))
+            return Scene(develop(rng, canvas, size), tuple(people))
         if kept:
             actors = kept
         elif count:
             count = 0
         else:
-            actors = _draw_actors(rng, camera, horizon, backdrop)
+            actors = draw_actors(rng, camera, horizon, backdrop)
 
 
-def _draw_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
+def draw_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
     """A wide to a long lens, most often level, now and then from above or below."""
     light = np.array([rng.uniform(-0.9, 0.9), rng.uniform(-1.0, -0.2), rng.uniform(-1.0, 0.3)])
     return Camera(
@@ -98,7 +98,7 @@ def _draw_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
     )
 
 
-def _draw_actors(
+def draw_actors(
     rng: np.random.Generator, camera: Camera, horizon: float, backdrop: np.ndarray
 ) -> list[Actor]:
     """One to four people, the later ones mostly close to an earlier one; farthest first."""
@@ -150,7 +150,7 @@ def _draw_actor(
     )
 
 
-def _compose(
+def compose(
     rng: np.random.Generator,
     camera: Camera,
     backdrop: np.ndarray,
@@ -229,7 +229,7 @@ def _mark_person(
     return DrawnPerson(keypoints, box, area, seen, mask, actor.figure.motion)
 
 
-def _develop(rng: np.random.Generator, canvas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def develop(rng: np.random.Generator, canvas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The photograph (H, W, 3) of a canvas: uneven light, blur, noise, white balance."""
     width, height = size
     image = cv2.cvtColor(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB)
