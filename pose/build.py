@@ -1,16 +1,16 @@
 """The composition root: a configuration becomes networks, runs and loaders.
 
-Only this floor (`build`, `build_data`, `published`) and the commands see a configuration.
+Only this floor (`build`, `build_data`, `build_network`, `published`) and the commands see a
+configuration.
 """
 
 import copy
-import dataclasses
+import functools
 import logging
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,21 +20,26 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from pose import __version__
-from pose.build_data import GROUND_TRUTH, data_path, evaluator_of, load_boxes
-from pose.codecs import Codec, build_codec
+from pose.build_data import GROUND_TRUTH, data_path, evaluator_of, load_boxes, training_images
+from pose.build_network import ablation_of, codec_of, settings_of
+from pose.codecs import Codec
+from pose.codecs.integral import IntegralCodec
+from pose.codecs.simcc import SimccCodec
 from pose.config import resolve
 from pose.data.augment import CropPolicy
 from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, quiet_worker
 from pose.engine.distributed import Ranks
 from pose.engine.evaluation import Predictions, network_decoder, predict_people
 from pose.engine.optim import build_optimizer, learning_rate
-from pose.engine.trainer import Run
+from pose.engine.trainer import Loss, Run
 from pose.images import ImageFolder
 from pose.inference.predict import Predictor
 from pose.losses import LOSSES
+from pose.models.heads import add_vectors
 from pose.models.pose_model import PoseModel, build_model
 from pose.models.weights import init_from, load_strict, load_weights, read_config
 from pose.published import described, find_weights
+from pose.schema import LOSSES_OF
 from pose.skeleton import Skeleton, skeleton_from_category
 from pose.structures import People, collate
 
@@ -52,26 +57,29 @@ class Network:
     source: str
 
 
-def codec_of(cfg: EasyDict, stride: int) -> Codec:
-    size = tuple(cfg.model.input_size)
-    return build_codec(
-        cfg.codec.name,
-        size,
-        cfg.codec.sigma,
-        stride,
-        blur_kernel=cfg.codec.blur_kernel,
-        offset_gate=cfg.codec.offset_gate,
-    )
-
-
 def model_of(cfg: EasyDict, skeleton: Skeleton) -> tuple[PoseModel, Codec]:
     """A network with fresh weights that depend on the seed, and its codec."""
     with torch.device("meta"):
-        stride = build_model(cfg.model.name, 1).stride
+        stride = build_model(cfg.model.name, 1, **ablation_of(cfg)).stride
     codec = codec_of(cfg, stride)
     torch.manual_seed(cfg.seed)
     channels = codec.channels(skeleton.num_keypoints)
-    return build_model(cfg.model.name, channels, cfg.model.mean, cfg.model.std), codec
+    statistics = (cfg.model.mean, cfg.model.std)
+    model = build_model(cfg.model.name, channels, *statistics, **ablation_of(cfg))
+    if isinstance(codec, SimccCodec):
+        add_vectors(model, codec.features, codec.bins)
+    return model, codec
+
+
+def loss_of(cfg: EasyDict, codec: Codec) -> Loss:
+    """train.loss, or where that is auto the codec's own, with what it must know of the codec."""
+    name = cfg.train.loss
+    loss = LOSSES[LOSSES_OF[cfg.codec.name][0] if name == "auto" else name]
+    if isinstance(codec, SimccCodec):
+        return functools.partial(loss, columns=codec.bins[0])
+    if isinstance(codec, IntegralCodec):
+        return functools.partial(loss, points=codec.points)
+    return loss
 
 
 def load_network(
@@ -115,21 +123,6 @@ def check_same_network(cfg: EasyDict, network: Network, skeleton: Skeleton) -> N
         )
     if differences:
         raise ValueError(f"{network.source}: {'; '.join(differences)}")
-
-
-def settings_of(cfg: EasyDict) -> dict[str, Any]:
-    """What network and codec of a config are made of; keys that its codec does not read are not
-    among them.
-    """
-    codec = dataclasses.asdict(codec_of(cfg, stride=1))  # type: ignore[call-overload]
-    size = list(codec.pop("input_size"))
-    del codec["stride"]  # follows from the network
-    return {
-        "model.name": cfg.model.name,
-        "model.input_size": size,
-        "codec.name": cfg.codec.name,
-        **{f"codec.{key}": value for key, value in codec.items()},
-    }
 
 
 def predictor_of(network: Network, device: torch.device) -> Predictor:
@@ -187,8 +180,7 @@ def training_dataset(cfg: EasyDict, people: People, codec: Codec) -> PoseDataset
         upper_index=tuple(int(i) for i in people.skeleton.upper_index),
         grid=codec.pixel_grid,
     )
-    images = ImageFolder(data_path(cfg, "train_images"))
-    return PoseDataset(people, images, codec.input_size, policy, cfg.seed)
+    return PoseDataset(people, training_images(cfg), codec.input_size, policy, cfg.seed)
 
 
 def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
@@ -210,7 +202,7 @@ def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
     return Run(
         model=model,
         codec=codec,
-        loss=LOSSES[cfg.train.loss],
+        loss=loss_of(cfg, codec),
         optimizer=build_optimizer(model, cfg.train.optimizer, cfg.train.lr, cfg.train.weight_decay),
         rate=lambda step: learning_rate(
             step,

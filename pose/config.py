@@ -18,7 +18,7 @@ from easydict import EasyDict
 
 from pose.layers import ConfigError, merge, read_yaml, type_name
 from pose.recipes import RECIPES
-from pose.schema import Config
+from pose.schema import LOSSES_OF, Config
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> EasyDict:
@@ -145,6 +145,10 @@ def _check_sizes(resolved: Mapping[str, Any], source: str) -> None:
         if len(resolved["model"][key]) != 3:
             got = list(resolved["model"][key])
             raise ConfigError(f"{source}: model.{key} is {got}; expected three values, R, G, B")
+    codec, loss = resolved["codec"]["name"], resolved["train"]["loss"]
+    if loss not in ("auto", *LOSSES_OF[codec]):
+        known = ", ".join(LOSSES_OF[codec])
+        raise ConfigError(f"{source}: train.loss is {loss}; codec {codec} takes auto or {known}")
     kernel = resolved["codec"]["blur_kernel"]
     if kernel and kernel % 2 == 0:
         raise ConfigError(f"{source}: codec.blur_kernel is {kernel}; expected an odd number or 0")

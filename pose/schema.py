@@ -8,9 +8,21 @@ from pose.layers import setting
 from pose.recipes import RECIPES
 
 MODELS = (
-    *("hrnet_small", "hrnet_w18", "hrnet_w32", "hrnet_w48"),
+    *("hrnet_small", "hrnet_w18", "hrnet_w32", "hrnet_w48", "hrnetv2_w32", "hrnetv2_w48"),
     *("simplebaseline_r50", "simplebaseline_r101", "simplebaseline_r152"),
 )
+
+BRANCHES = ("1x", "2x", "4x")
+"""Of an HRNet, the finest first."""
+
+FORMATS = ("coco", "mpii", "crowdpose", "aic", "halpe", "posetrack")
+
+LOSSES_OF = {
+    **dict.fromkeys(("gaussian", "dark", "udp"), ("mse", "ohkm")),
+    "simcc": ("kl",),
+    "integral": ("l1",),
+}
+"""Codec -> the losses that make sense with its maps, the default first."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +31,26 @@ class Data:
 
     format: str = setting(
         "coco",
-        "coco: COCO's annotations and AP; mpii: MPII's and PCKh (gt_NAME.mat beside NAME.json).",
-        choices=("coco", "mpii"),
+        "Whose annotations and figures: coco: COCO's and AP; mpii: MPII's and PCKh (gt_NAME.mat "
+        "beside NAME.json); the others as `docs/datasets.md` says.",
+        choices=FORMATS,
     )
     root: str = setting("data/coco", "Folder that the other paths of this section start from.")
     train_annotations: str = setting(
         "annotations/person_keypoints_train2017.json", "COCO keypoint file to train on."
     )
     train_images: str = setting("images/train2017", "Folder or zip file of its images.")
+    more_annotations: tuple[str, ...] = setting(
+        (),
+        "Further sets to train on beside train_annotations, whose keypoints they are matched to by "
+        "name; the missing ones are unlabelled.",
+    )
+    more_images: tuple[str, ...] = setting(
+        (), "Folder or zip file of the images of each further set."
+    )
+    more_formats: tuple[str, ...] = setting(
+        (), "Format of each further set; empty: all as `format`.", choices=FORMATS
+    )
     val_annotations: str = setting(
         "annotations/person_keypoints_val2017.json", "COCO keypoint file to evaluate on."
     )
@@ -61,19 +85,47 @@ class Model:
     std: tuple[float, ...] = setting(
         (0.229, 0.224, 0.225), "Standard deviation of the same.", low=1e-6
     )
+    branch: str = setting(
+        "1x",
+        "Which branch of a V1 HRNet carries the head: at stride 4 (1x), 8 (2x) or 16 (4x).",
+        choices=BRANCHES,
+    )
+    exchange: str = setting(
+        "everywhere",
+        "Where the branches of a V1 HRNet exchange: after every module, only after the last of "
+        "each stage (across), or only once (end).",
+        choices=("everywhere", "across", "end"),
+    )
+    fusion: str = setting(
+        "sum",
+        "How an exchange of a V1 HRNet joins the maps of its branches.",
+        choices=("sum", "product"),
+    )
+    downsampling: str = setting(
+        "strided",
+        "How an exchange of a V1 HRNet goes down: strided convolutions, or bilinear halvings and "
+        "one 1x1.",
+        choices=("strided", "bilinear"),
+    )
 
 
 @dataclass(frozen=True)
 class Codec:
-    """Keypoints <-> heatmaps."""
+    """Keypoints <-> the network's maps; docs/codecs.md compares them."""
 
     name: str = setting(
         "gaussian",
         "gaussian: published targets and quarter offset; dark: unrounded targets, Newton step; "
-        "udp: both on the unbiased pixel grid, with its own crop.",
-        choices=("gaussian", "dark", "udp"),
+        "udp: both on the unbiased pixel grid, with its own crop; simcc: two classifications, over "
+        "columns and rows; integral: the expectation of a map.",
+        choices=tuple(LOSSES_OF),
     )
-    sigma: float = setting(2.0, "Standard deviation of a target in heatmap cells.", low=0.1)
+    sigma: float = setting(
+        2.0,
+        "Standard deviation of a target in heatmap cells (simcc: in bins of half a pixel, 4 to 6 "
+        "are published; integral: how near to the point probability counts for the score).",
+        low=0.1,
+    )
     offset_gate: str = setting(
         "both",
         "Where gaussian takes its quarter offset: both: where neither axis is at a border; each: "
@@ -130,9 +182,10 @@ class Train:
     )
     warmup_steps: int = setting(0, "Steps over which the rate rises linearly from 0.", low=0)
     loss: str = setting(
-        "mse",
-        "mse: over all keypoints; ohkm: over each person's 8 hardest.",
-        choices=("mse", "ohkm"),
+        "auto",
+        "auto: the codec's own (mse for heatmaps); mse: over all keypoints; ohkm: over each "
+        "person's 8 hardest; kl: of simcc's vectors; l1: of integral's points.",
+        choices=("auto", "mse", "ohkm", "kl", "l1"),
     )
     amp: bool = setting(False, "Run the network in bfloat16 (weights and loss stay float32).")
     ema_decay: float = setting(

@@ -25,11 +25,13 @@ FLOORS = (
 """The rooms of each floor, from the ground; a room is a module or a folder of pose/."""
 
 ROOM_OF = {
+    "skeletons": "skeleton",
     "layers": "config",
     "recipes": "config",
     "schema": "config",
     "published": "build",
     "build_data": "build",
+    "build_network": "build",
 }
 """Modules that share a room with another one."""
 

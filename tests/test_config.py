@@ -45,6 +45,11 @@ def test_an_empty_file_is_the_defaults(yaml_file):
         ("train: {epochs: 0}", r"train\.epochs is 0; expected at least 1"),
         ("model: {name: hrnet_w33}", r"model\.name is 'hrnet_w33'; did you mean 'hrnet_w32'\?"),
         ("model: {input_size: [100, 128]}", r"each a multiple of 32"),
+        (
+            "codec: {name: simcc}\ntrain: {loss: mse}",
+            r"runs\.yaml: train\.loss is mse; codec simcc takes auto or kl$",
+        ),
+        ("train: {loss: l1}", r"train\.loss is l1; codec gaussian takes auto or mse, ohkm$"),
         ("train: [", r"not valid YAML"),
         ("train: !!python/object/apply:os.system [ls]", r"not valid YAML"),
     ],

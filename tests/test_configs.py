@@ -1,23 +1,17 @@
 """Every shipped config: short, opens with its command, repeats no default, and its parts fit."""
 
-import functools
 import shlex
 
 import pytest
 import torch
 
-from pose.build import codec_of
+from pose.build import model_of
+from pose.codecs import CODECS
 from pose.config import config_names, find_config, load_config, resolve
 from pose.layers import read_yaml
-from pose.models.pose_model import build_model
+from pose.skeleton import COCO_17
 
 NAMES = config_names()
-
-
-@functools.cache
-def meta_model(name):
-    with torch.device("meta"):
-        return build_model(name, 17)
 
 
 def leaves(section, prefix=""):
@@ -52,8 +46,8 @@ def test_holds_only_what_differs_from_the_defaults(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_networks_maps_are_the_codecs(name):
     cfg = load_config(name)
-    model = meta_model(cfg.model.name)
-    codec = codec_of(cfg, model.stride)
+    with torch.device("meta"):
+        model, codec = model_of(cfg, COCO_17)
     width, height = codec.input_size
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
     targets, _ = codec.encode(torch.zeros(1, 17, 2), torch.ones(1, 17).bool())
@@ -68,9 +62,10 @@ def test_the_published_recipes(name):
     recipe = "mmpose" if mmpose else "simplebaseline" if "simplebaseline" in name else "hrnet"
     assert cfg.recipe == recipe
     assert cfg.model.input_size == ((288, 384) if large else (192, 256))
-    assert cfg.codec.sigma == (3 if large else 2)
-    assert cfg.codec.name == next((c for c in ("dark", "udp") if name.endswith(c)), "gaussian")
-    assert name.split("/")[1].removeprefix("mmpose_").startswith(cfg.model.name)
+    codec = next((c for c in CODECS if name.endswith(c)), "gaussian")
+    assert cfg.codec.sigma == (6 if codec == "simcc" else 3 if large else 2)
+    assert cfg.codec.name == codec
+    assert name.split("/")[-1].removeprefix("mmpose_").startswith(cfg.model.name)
     batch_size = 96 if large and "w48" in name else 128
     assert cfg.train.batch_size == (512 if mmpose else batch_size)
     rate = 5e-4 if mmpose else 1e-3

@@ -1,7 +1,9 @@
 """Codecs: keypoints in input pixels <-> the maps a network makes, batched, on any device.
 
 A codec owns everything that depends on how a point becomes a map: targets, decoding, and the
-alignment of mirrored maps. There is one dataclass a codec and one dict that chooses.
+alignment of mirrored maps. "Maps" (B, C, ...) are what the network makes, of whatever shape a codec
+asks for: heatmaps (B, K, h, w), or vectors (B, K, X + Y) of `simcc`. Targets are the maps of a
+perfect network. There is one dataclass a codec and one dict that chooses.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,8 @@ import torch
 from pose.codecs.blur import kernel_of
 from pose.codecs.dark import DarkCodec
 from pose.codecs.gaussian import GaussianCodec
+from pose.codecs.integral import IntegralCodec
+from pose.codecs.simcc import SimccCodec
 from pose.codecs.udp import UdpCodec
 from pose.geometry import PixelGrid, Size
 
@@ -28,21 +32,25 @@ class Codec(Protocol):
         ...
 
     def channels(self, num_keypoints: int) -> int:
-        """How many channels the network's head needs."""
+        """How many channels the network's final layer needs."""
         ...
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keypoints (B, K, 2) and labelled (B, K) -> targets (B, C, h, w), weights (B, K)."""
+        """Keypoints (B, K, 2) and labelled (B, K) -> targets (B, C, ...), weights (B, K)."""
         ...
 
     def decode(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Maps (B, C, h, w) -> keypoints (B, K, 2) in input pixels, scores (B, K)."""
+        """Maps (B, C, ...) -> keypoints (B, K, 2) in input pixels, scores (B, K)."""
         ...
 
     def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
         """Maps of mirrored crops -> maps that lie over those of the crops themselves."""
+        ...
+
+    def heat(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps (B, C, ...) -> (B, K, rows, columns) over the whole input, about 0 to 1, to see."""
         ...
 
 
@@ -50,6 +58,8 @@ CODECS: dict[str, Callable[..., Codec]] = {
     "gaussian": GaussianCodec,
     "dark": DarkCodec,
     "udp": UdpCodec,
+    "simcc": SimccCodec,
+    "integral": IntegralCodec,
 }
 
 
@@ -62,14 +72,17 @@ def build_codec(
     blur_kernel: int = 0,
     offset_gate: str = "both",
 ) -> Codec:
-    """Codec `name` for inputs of `input_size`; sigma in heatmap cells, stride in pixels a cell.
+    """Codec `name` for inputs of `input_size`; sigma in heatmap cells (simcc: in bins), stride in
+    pixels a cell.
 
     blur_kernel matters to those that blur (dark, udp; 0: as sigma asks), offset_gate to gaussian.
     ValueError for an unknown name.
     """
     if name not in CODECS:
         raise ValueError(f"unknown codec '{name}' (known: {', '.join(CODECS)})")
-    own: dict[str, str | int] = {"offset_gate": offset_gate}
-    if name != "gaussian":
+    own: dict[str, str | int] = {}
+    if name == "gaussian":
+        own = {"offset_gate": offset_gate}
+    elif name in ("dark", "udp"):
         own = {"blur_kernel": blur_kernel or kernel_of(sigma)}
     return CODECS[name](input_size=input_size, sigma=sigma, stride=stride, **own)

@@ -82,6 +82,10 @@ class GaussianCodec:
         maps = maps.flip(-1)[:, flip_index]
         return torch.cat([maps[..., :1], maps[..., :-1]], dim=-1)
 
+    def heat(self, maps: torch.Tensor) -> torch.Tensor:
+        """The heatmaps as they are."""
+        return maps
+
 
 def gaussian_maps(
     center: torch.Tensor,

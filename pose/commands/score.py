@@ -7,6 +7,9 @@ import argparse
 import math
 from pathlib import Path
 
+FIGURES = ("coco", "crowdpose", "aic", "halpe", "posetrack")
+"""Values of data.format whose results are entries in COCO's form."""
+
 HELP = "the figures of an existing result file: COCO's ten, or MPII's PCKh"
 
 
@@ -26,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the keypoint labels: COCO's annotation file, or MPII's gt_valid.mat",
     )
     parser.add_argument(
+        "--format",
+        choices=FIGURES,
+        default="coco",
+        help="whose figures two .json files give (default: coco)",
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the figures there too (no members: null)"
     )
 
@@ -42,13 +51,25 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"--json {args.json}: is an input file; name another")
     if _is_mpii(args.results, args.annotations):
         figures = score_predictions(args.results, args.annotations)
-    else:
+    elif args.format == "coco":
         figures = score_results(args.results, args.annotations)
+    else:
+        figures = score_as(args.format, args.results, args.annotations)
     print(figures_table({args.results.name: figures}))
     if args.json:
         write_json(args.json, {k: None if math.isnan(v) else v for k, v in figures.items()})
         print(f"figures: {args.json}")
     return 0
+
+
+def score_as(name: str, results: Path, annotations: Path) -> dict[str, float]:
+    """The figures of another format than COCO's."""
+    from pose.build_data import FORMATS
+    from pose.metrics.coco_files import ground_truth_from
+
+    form = FORMATS[name]
+    assert form.read is not None
+    return form.score(results, ground_truth_from(form.read(annotations), str(annotations)))
 
 
 def _is_mpii(results: Path, annotations: Path) -> bool:

@@ -6,7 +6,7 @@ taken as they stand. Only the first category of a file counts. Errors name file,
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ BoxRule = Literal["published", "mmpose"]
 """How an annotated box is read: one pixel smaller than stated (the released HRNet code), or as
 stated (MMPose); both are cut at the image's last pixel."""
 
+Reader = Callable[[Path], dict[str, Any]]
+"""An annotation file -> its content in COCO's form, as `read_annotations` gives it."""
+
 
 def read_annotations(path: Path) -> dict[str, Any]:
     """A COCO file's content, with `images` and `categories` checked to be lists of objects."""
@@ -35,10 +38,10 @@ def read_annotations(path: Path) -> dict[str, Any]:
     return content
 
 
-def labelled_skeleton(path: Path) -> Skeleton | None:
+def labelled_skeleton(path: Path, read: Reader = read_annotations) -> Skeleton | None:
     """The skeleton of an annotation file's first category; None where it lists no keypoints, as
     in the files of test splits."""
-    category = read_annotations(path)["categories"][0]
+    category = read(path)["categories"][0]
     return skeleton_from_category(category, str(path)) if "keypoints" in category else None
 
 
@@ -49,14 +52,18 @@ def image_names(path: Path) -> dict[int, str]:
 
 
 def load_coco(
-    path: Path, skeleton: Skeleton | None = None, *, box_rule: BoxRule = "published"
+    path: Path,
+    skeleton: Skeleton | None = None,
+    *,
+    box_rule: BoxRule = "published",
+    read: Reader = read_annotations,
 ) -> People:
     """The labelled people of a COCO keypoint file, in the file's order.
 
     The category brings the skeleton unless one is given. A file without annotations (test-dev)
-    gives no people.
+    gives no people. `read` is the reader of a file whose form differs.
     """
-    content = read_annotations(path)
+    content = read(path)
     category_id, skeleton = _category(content, path, skeleton)
     images = _Images(content["images"], path)
     annotations = objects(content, "annotations", f"{path}") if "annotations" in content else []
@@ -95,6 +102,7 @@ def load_detections(
     *,
     score_threshold: float = 0.0,
     skeleton: Skeleton | None = None,
+    read: Reader = read_annotations,
 ) -> People:
     """The people of a COCO detection file, as boxes in the images that `annotations` lists.
 
@@ -102,7 +110,7 @@ def load_detections(
     whose boxes is of that category or lies in a listed image is refused; single ones elsewhere
     are counted and left out.
     """
-    content = read_annotations(annotations)
+    content = read(annotations)
     category_id, skeleton = _category(content, annotations, skeleton)
     images = _Images(content["images"], annotations)
     detections = read_json(path)

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from pose.data.augment import CropPolicy
+from pose.data.merge import ImageFolders
 from pose.geometry import Crop, PixelGrid, Size, WarpArithmetic
 from pose.images import ImageFolder
 from pose.structures import People, PoseBatch
@@ -29,7 +30,7 @@ class PoseDataset(Dataset[PoseBatch]):
     def __init__(
         self,
         people: People,
-        images: ImageFolder,
+        images: ImageFolder | ImageFolders,
         size: Size,
         policy: CropPolicy | None = None,
         seed: int = 0,

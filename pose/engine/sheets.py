@@ -37,7 +37,7 @@ def training_sheet(dataset: PoseDataset, codec: Codec) -> np.ndarray:
             annotation_id=0,
         )
         cells.append(draw_people(picture, [person], dataset.people.skeleton))
-        cells.append(overlaid(picture, targets[0]))
+        cells.append(overlaid(picture, codec.heat(targets)[0]))
     return sheet(cells, codec)
 
 
@@ -55,7 +55,7 @@ def prediction_sheet(
         picture, factor = enlarged(batch.images)
         pose = one_pose(keypoints[0].cpu().numpy() * factor, scores[0], dataset.people.skeleton)
         cells.append(draw_poses(picture, pose))
-        cells.append(overlaid(picture, maps[0].cpu()))
+        cells.append(overlaid(picture, codec.heat(maps)[0].cpu()))
     return sheet(cells, codec)
 
 

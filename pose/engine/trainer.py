@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 Figures = dict[str, float]
 
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Maps, targets, weights -> a scalar."""
+
 
 @dataclass
 class Run:
@@ -38,7 +41,7 @@ class Run:
 
     model: nn.Module
     codec: Codec
-    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    loss: Loss
     optimizer: torch.optim.Optimizer
     rate: Callable[[int], float]
     """Step -> learning rate."""

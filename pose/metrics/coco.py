@@ -4,17 +4,21 @@ As the published evaluation: a person's score is that of the box times the mean 
 keypoints, people found twice in an image are suppressed by OKS, pycocotools does the rest.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pose.metrics.coco_files import ground_truth_from, is_labelled
+from pose.metrics.coco_files import GroundTruth, ground_truth_from, is_labelled
 from pose.metrics.coco_score import score_results
 from pose.metrics.oks import NMS_THRESHOLD, oks_nms, soft_oks_nms
 from pose.metrics.predictions import checked_predictions
 from pose.records import read_json
 from pose.structures import KEYPOINT_SCORE_THRESHOLD, People, person_scores
+
+Score = Callable[[Path | list[dict[str, Any]], GroundTruth], dict[str, float]]
+"""Results and labels -> figures, the first of which decides which checkpoint is best."""
 
 
 class CocoEvaluator:
@@ -34,9 +38,12 @@ class CocoEvaluator:
         keypoint_score_threshold: float = KEYPOINT_SCORE_THRESHOLD,
         nms_threshold: float = NMS_THRESHOLD,
         soft_nms: bool = False,
+        read: Callable[[Path], Any] = read_json,
+        score: Score = score_results,
     ) -> None:
         """people bring image ids and box scores; areas (N,) are those of their padded crops.
 
+        read and score are those of data sets whose files or figures are not COCO's.
         A file without keypoint labels is accepted: `results` works, `compute` says so.
         ValueError for a file that is not COCO's or has other keypoints than `people`.
         """
@@ -47,11 +54,12 @@ class CocoEvaluator:
         self.nms_threshold = nms_threshold
         self.soft_nms = soft_nms
         self.annotations = Path(annotations)
-        dataset = read_json(self.annotations)
+        self.score = score
+        self.dataset = read(self.annotations)
         self.truth = None
         self.category_id = 1
-        if is_labelled(dataset):
-            self.truth = ground_truth_from(dataset, str(annotations))
+        if is_labelled(self.dataset):
+            self.truth = ground_truth_from(self.dataset, str(annotations))
             self.category_id = self.truth.category_id
             if self.truth.skeleton.keypoints != people.skeleton.keypoints:
                 raise ValueError(
@@ -120,10 +128,11 @@ class CocoEvaluator:
         return entries
 
     def compute(self) -> dict[str, float]:
-        """The ten figures; "AP" comes first and decides which checkpoint is best."""
+        """The figures, COCO's ten unless another `score` was given; the first decides which
+        checkpoint is best."""
         if self.truth is None:
             raise ValueError(f"{self.annotations}: no keypoint annotations, nothing to score")
-        return score_results(self.results(), self.truth)
+        return self.score(self.results(), self.truth)
 
 
 def _groups(ids: np.ndarray) -> list[np.ndarray]:

@@ -40,6 +40,8 @@ class GroundTruth:
     """Of every category in the file; only `category_id`, the first, is scored."""
     image_ids: frozenset[int]
     annotations: list[dict[str, Any]]
+    dataset: Mapping[str, Any]
+    """The file's content, for what other figures than COCO's need of it."""
 
 
 def write_results(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
@@ -92,6 +94,7 @@ def ground_truth_from(dataset: Any, source: str) -> GroundTruth:
         category_ids=frozenset(category_ids),
         image_ids=image_ids,
         annotations=annotations,
+        dataset=dataset,
     )
 
 

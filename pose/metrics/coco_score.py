@@ -6,6 +6,7 @@ pycocotools has -1.
 
 import contextlib
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,22 @@ def score_results(
     truth = annotations
     if not isinstance(truth, GroundTruth):
         truth = ground_truth_from(read_json(truth), str(truth))
+    values = coco_stats(entries_of(results, truth), truth)
+    return dict(zip(FIGURES, values, strict=True))
+
+
+def entries_of(results: Path | list[dict[str, Any]], truth: GroundTruth) -> list[dict[str, Any]]:
+    """The checked entries of a result file, or of a list of them."""
     if isinstance(results, list):
-        return _figures(checked_results(results, truth, "results"), truth)
-    return _figures(checked_results(read_json(results), truth, str(results)), truth)
+        return checked_results(results, truth, "results")
+    return checked_results(read_json(results), truth, str(results))
 
 
-def _figures(entries: list[dict[str, Any]], truth: GroundTruth) -> dict[str, float]:
+def coco_stats(
+    entries: list[dict[str, Any]], truth: GroundTruth, image_ids: Collection[int] | None = None
+) -> list[float]:
+    """The values of `FIGURES` for checked entries, nan without members; on some images only where
+    they are named."""
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -53,14 +64,12 @@ def _figures(entries: list[dict[str, Any]], truth: GroundTruth) -> dict[str, flo
         evaluation = COCOeval(labels, predictions, "keypoints")
         evaluation.params.catIds = [truth.category_id]
         evaluation.params.kpt_oks_sigmas = truth.sigmas
+        if image_ids is not None:
+            evaluation.params.imgIds = sorted(image_ids)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    values = (float(value) for value in evaluation.stats)
-    return {
-        name: value if value >= 0 else float("nan")
-        for name, value in zip(FIGURES, values, strict=True)
-    }
+    return [float(value) if value >= 0 else float("nan") for value in evaluation.stats]
 
 
 def _index(truth: GroundTruth, annotations: list[dict[str, Any]]) -> Any:

@@ -5,6 +5,7 @@ A head is, like a trunk, a `Sequential` of named steps; the names are those of t
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
 
 from pose.models.trunk import batch_norm, initialise, relu
@@ -12,6 +13,9 @@ from pose.models.trunk import batch_norm, initialise, relu
 DECONV_WIDTH = 256
 NUM_DECONVS = 3
 DECONV_UPSCALING = 2**NUM_DECONVS
+
+VECTOR_STD = 0.01
+"""Of the fresh weights of SimCC's linear layers, as in MMPose."""
 
 
 def final_layer_head(inputs: int, channels: int) -> nn.Sequential:
@@ -34,3 +38,37 @@ def deconv_head(inputs: int, channels: int) -> nn.Sequential:
     initialise(deconv_layers)
     head = final_layer_head(DECONV_WIDTH, channels)
     return nn.Sequential(OrderedDict(deconv_layers=deconv_layers, **dict(head.named_children())))
+
+
+def add_vectors(model: nn.Sequential, features: int, bins: tuple[int, int]) -> None:
+    """Appends SimCC's two linear layers: of maps (B,K,h,w) with h w = `features` the model then
+    makes (B,K,X+Y), X and Y being `bins`. All keypoints share the layers.
+
+    Source: Li et al. (SimCC, ECCV 2022); the names are those of the released code and MMPose.
+    """
+    model.add_module("mlp_head_x", ColumnVector(features, bins[0]))
+    model.add_module("mlp_head_y", RowVector(features, bins[1]))
+    for layer in (model.get_submodule("mlp_head_x"), model.get_submodule("mlp_head_y")):
+        assert isinstance(layer, nn.Linear)
+        nn.init.normal_(layer.weight, std=VECTOR_STD)
+        nn.init.zeros_(layer.bias)
+
+
+class ColumnVector(nn.Linear):
+    """Maps (B,K,h,w) to themselves, flat, and their vectors over columns (B,K,X)."""
+
+    def forward(  # type: ignore[override]
+        self, maps: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = maps.flatten(2)
+        return flat, super().forward(flat)
+
+
+class RowVector(nn.Linear):
+    """What `ColumnVector` gives to vectors over columns and then rows (B,K,X+Y)."""
+
+    def forward(  # type: ignore[override]
+        self, parts: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        flat, x = parts
+        return torch.cat([x, super().forward(flat)], dim=-1)

@@ -88,7 +88,7 @@ def bare_names(
     state: State = {}
     matched, renamed, left_over = [], [], []
     for old, tensor in tensors.items():
-        new = _bare_name(old)
+        new = _bare_name(old, expected)
         if new not in expected and (CLASSIFIER.match(new) or AVERAGES.match(new)):
             left_over.append(old)
             continue
@@ -115,7 +115,9 @@ def shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:NUM_SHOWN]) + (", ..." if len(names) > NUM_SHOWN else "")
 
 
-def _bare_name(name: str) -> str:
+def _bare_name(name: str, expected: Collection[str]) -> str:
     name = name.removeprefix(PARALLEL)
+    if name in expected:  # V2's own head is called `head.` too
+        return name
     part = next((part for part in PARTS if name.startswith(part)), "")
     return name.removeprefix(part)

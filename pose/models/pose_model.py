@@ -8,12 +8,16 @@ of the model and of nothing else: data, demo and export cannot disagree about it
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pose.models.exchange import PUBLISHED, V2, ExchangeRules
 from pose.models.heads import DECONV_UPSCALING, deconv_head, final_layer_head
 from pose.models.hrnet import hrnet_small, hrnet_w18, hrnet_w32, hrnet_w48
+from pose.models.representations import v2_head
 from pose.models.resnet import resnet50, resnet101, resnet152
 from pose.models.trunk import Trunk
 
@@ -28,22 +32,32 @@ COARSEST_STRIDE = 32
 class PoseModel(nn.Sequential):
     """uint8 RGB (B,3,H,W) to float32 maps (B,channels,H/stride,W/stride).
 
-    H and W are multiples of 32; `size` of the maps is thus the input's over `stride`.
+    H and W are multiples of 32; `size` of the maps is thus the input's over `stride`. The networks
+    of `variants` ask for other multiples, and that for detectors gives a list of maps.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trunk: Trunk, head: nn.Sequential, *, stride: int) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        head: nn.Sequential,
+        *,
+        stride: int,
+        multiple: int = COARSEST_STRIDE,
+    ) -> None:
         super().__init__(OrderedDict([*trunk.named_children(), *head.named_children()]))
         self.stride = stride
+        self.multiple = multiple
         # Not persistent: published files hold no statistics, ours have them in their config.
         self.register_buffer("mean", levels(IMAGENET_MEAN), persistent=False)
         self.register_buffer("std", levels(IMAGENET_STD), persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        check_images(images)
-        return super().forward((images - self.mean) / self.std).float()
+    def forward(self, images: Tensor) -> Any:
+        check_images(images, self.multiple)
+        outputs = super().forward((images - self.mean) / self.std)
+        return [x.float() for x in outputs] if isinstance(outputs, list) else outputs.float()
 
 
 def levels(values: Sequence[float]) -> Tensor:
@@ -51,22 +65,24 @@ def levels(values: Sequence[float]) -> Tensor:
     return 255 * torch.tensor(values).view(3, 1, 1)
 
 
-def check_images(images: Tensor) -> None:
-    """ValueError where `images` are not uint8 (B,3,H,W) with sides that are multiples of 32."""
+def check_images(images: Tensor, multiple: int) -> None:
+    """ValueError where `images` are not uint8 (B,3,H,W) whose sides are such multiples."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(
             "the model takes uint8 RGB images (B, 3, H, W) and normalises them itself; "
             f"got {images.dtype} {tuple(images.shape)}"
         )
     height, width = images.shape[2:]
-    if height % COARSEST_STRIDE or width % COARSEST_STRIDE:
+    if height % multiple or width % multiple:
         raise ValueError(
-            f"the sides of the input must be multiples of {COARSEST_STRIDE}; "
+            f"the sides of the input must be multiples of {multiple}; "
             f"got {width}x{height} (width x height)"
         )
 
 
-def hrnet_model(trunk: Trunk, channels: int) -> PoseModel:
+def v1_model(build_trunk: Callable[..., Trunk], channels: int, **options) -> PoseModel:
+    """V1; `options` are `branch` and `rules` of `hrnet`."""
+    trunk = build_trunk(**options)
     return PoseModel(trunk, final_layer_head(trunk.channels, channels), stride=trunk.stride)
 
 
@@ -75,11 +91,24 @@ def simplebaseline(trunk: Trunk, channels: int) -> PoseModel:
     return PoseModel(trunk, head, stride=trunk.stride // DECONV_UPSCALING)
 
 
-MODELS: dict[str, Callable[[int], PoseModel]] = {
-    "hrnet_small": lambda channels: hrnet_model(hrnet_small(), channels),
-    "hrnet_w18": lambda channels: hrnet_model(hrnet_w18(), channels),
-    "hrnet_w32": lambda channels: hrnet_model(hrnet_w32(), channels),
-    "hrnet_w48": lambda channels: hrnet_model(hrnet_w48(), channels),
+def hrnetv2_model(trunk: Trunk, channels: int) -> PoseModel:
+    """V2, from a trunk of all four branches; the head has the names of the landmark files."""
+    head = v2_head(trunk.channels, channels, name="head")
+    return PoseModel(trunk, head, stride=trunk.stride)
+
+
+HRNETS: dict[str, Callable[..., Trunk]] = {
+    "hrnet_small": hrnet_small,
+    "hrnet_w18": hrnet_w18,
+    "hrnet_w32": hrnet_w32,
+    "hrnet_w48": hrnet_w48,
+}
+"""The trunks of V1, which alone take `branch` and `rules`."""
+
+MODELS: dict[str, Callable[..., PoseModel]] = {
+    **{name: partial(v1_model, trunk) for name, trunk in HRNETS.items()},
+    "hrnetv2_w32": lambda channels: hrnetv2_model(hrnet_w32(branch=None, rules=V2), channels),
+    "hrnetv2_w48": lambda channels: hrnetv2_model(hrnet_w48(branch=None, rules=V2), channels),
     "simplebaseline_r50": lambda channels: simplebaseline(resnet50(), channels),
     "simplebaseline_r101": lambda channels: simplebaseline(resnet101(), channels),
     "simplebaseline_r152": lambda channels: simplebaseline(resnet152(), channels),
@@ -91,13 +120,25 @@ def build_model(
     channels: int,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    *,
+    branch: int = 0,
+    rules: ExchangeRules = PUBLISHED,
 ) -> PoseModel:
     """The named network with `channels` maps and fresh weights, its input normalised by `mean` and
     `std`, RGB in [0, 1]; ValueError for an unknown name.
+
+    `branch` 1 or 2 puts the head of an HRNet V1 on a coarser branch, `rules` are those of its
+    exchanges; ValueError for another network that is to have either.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
-    model = MODELS[name](channels)
+    ablated = (branch, rules) != (0, PUBLISHED)
+    if ablated and name not in HRNETS:
+        raise ValueError(
+            f"{name}: another branch or exchange is for {', '.join(HRNETS)} alone; leave "
+            "branch, exchange, fusion and downsampling at their defaults"
+        )
+    model = MODELS[name](channels, **({"branch": branch, "rules": rules} if ablated else {}))
     model.mean, model.std = levels(mean), levels(std)
     return model
 

@@ -14,7 +14,10 @@ INITIAL_STD = 0.001
 
 
 class Trunk(nn.Sequential):
-    """Normalised RGB float (B,3,H,W) to features (B,channels,H/stride,W/stride)."""
+    """Normalised RGB float (B,3,H,W) to features (B,channels,H/stride,W/stride).
+
+    Or to a list of features of which the first, finest ones are those.
+    """
 
     def __init__(self, steps: dict[str, nn.Module], *, channels: int, stride: int) -> None:
         super().__init__(OrderedDict(steps))

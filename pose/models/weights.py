@@ -36,8 +36,14 @@ ARRAY_PARTS: tuple[Any, ...] = (
 """What the arrays are made of that MMPose 1.x saves beside its tensors (keypoint sigmas, colours),
 the first of them under the name that numpy 1 wrote and under numpy 2's."""
 
-FINAL_LAYER = ("final_layer.weight", "final_layer.bias")
-HEAD = ("final_layer.", "deconv_layers.")
+FINAL_LAYERS = (
+    ("final_layer.weight", "final_layer.bias"),
+    ("head.3.weight", "head.3.bias"),
+)
+"""Of V1 and SimpleBaseline; of V2."""
+
+VECTORS = "mlp_head_"
+HEAD = ("final_layer.", "deconv_layers.", "head.", VECTORS)
 
 
 @dataclass(frozen=True)
@@ -132,21 +138,23 @@ def init_from(
     """Starts `model`, whose maps are `keypoints`, from the weights of another set of keypoints.
 
     The trunk, and the deconvolutions where there are any, strictly as in `load_strict`; the final
-    layer row by row by keypoint name. Names that the file lacks stay fresh. So does the whole head
-    where the file has none of ours (a classifier), and the final layer where nobody knows the
-    names of its rows (`source_keypoints` None).
+    layer row by row by keypoint name. Names that the file lacks stay fresh, as do the vectors of
+    `simcc` where the file is of heatmaps. So does the whole head where the file has none of ours
+    (a classifier), and the final layer where nobody knows the names of its rows
+    (`source_keypoints` None).
     """
     own = model.state_dict()
-    num_rows = own[FINAL_LAYER[0]].shape[0]
+    final_layer = next(names for names in FINAL_LAYERS if names[0] in own)
+    num_rows = own[final_layer[0]].shape[0]
     if num_rows != len(keypoints):
         raise ValueError(
             f"the model's final layer has {num_rows} channels, for {len(keypoints)} keypoints"
         )
-    expected = dict(own)
-    has_head = FINAL_LAYER[0] in state
+    expected = {n: own[n] for n in own if n in state or not n.startswith(VECTORS)}
+    has_head = final_layer[0] in state
     if has_head:
-        known = state[FINAL_LAYER[0]] if source_keypoints is None else source_keypoints
-        for name in FINAL_LAYER:
+        known = state[final_layer[0]] if source_keypoints is None else source_keypoints
+        for name in final_layer:
             expected[name] = own[name].new_empty((len(known), *own[name].shape[1:]))
     else:
         expected = {name: own[name] for name in own if not name.startswith(HEAD)}
@@ -154,7 +162,7 @@ def init_from(
     fitting = fitting_tensors(expected, state, source)
 
     rows = {name: row for row, name in enumerate(source_keypoints or ())}
-    for name in FINAL_LAYER if has_head else ():
+    for name in final_layer if has_head else ():
         layer = own[name].clone()
         for row, keypoint in enumerate(keypoints):
             if keypoint in rows:

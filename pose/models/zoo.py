@@ -133,7 +133,8 @@ def _trunk(name: str, model: str, **others) -> Weights:
 
 
 def _by_timm(name: str) -> Weights:
-    address = f"https://huggingface.co/timm/{name}.ms_in1k/resolve/main/model.safetensors"
+    file = name.replace("hrnetv2", "hrnet")  # of which V2 keeps more
+    address = f"https://huggingface.co/timm/{file}.ms_in1k/resolve/main/model.safetensors"
     return _trunk(name, name, address=address, licence="MIT", paper=HRNET_V2)
 
 
@@ -206,6 +207,8 @@ _ROWS = (
     _by_mmpose1(R152, LARGE, "gaussian", 32, 75.0, "7fbb906f", "20220927"),
     _by_timm(W32),
     _by_timm(W48),
+    _by_timm("hrnetv2_w32"),
+    _by_timm("hrnetv2_w48"),
     _by_torchvision(50, "0676ba61"),
     _by_torchvision(101, "63fe2227"),
     _by_torchvision(152, "394f9c45"),

@@ -46,5 +46,9 @@ def evaluation_receipt(
     }
 
 
-def hashed(path: Path) -> dict[str, str]:
+def hashed(path: Path) -> dict[str, Any]:
+    """A file's name and SHA-256; of a folder of annotations that of each file in it."""
+    if path.is_dir():
+        files = sorted(path.glob("*.json"))
+        return {"file": path.name, "sha256": {file.name: sha256_of(file) for file in files}}
     return {"file": path.name, "sha256": sha256_of(path)}

@@ -19,6 +19,8 @@ ROUND_TRIP = {
     # for sigma 2, 0.054 px for sigma 3), and within two cells no step is taken.
     "dark": (0.05, 2.1),
     "udp": (0.05, 2.1),
+    "simcc": (0.25, 0.0),  # half a bin
+    "integral": (1e-3, 0.0),  # exact but for rounding
 }
 
 
@@ -40,6 +42,12 @@ def random_points(codec, people=6, seed=0, margin=0.0):
     return STRIDE * margin + points * (outermost - 2 * STRIDE * margin)
 
 
+def shape_of_maps(codec, people=1, keypoints=17):
+    """What a network makes for this codec: heatmaps, or simcc's vectors."""
+    shape = (sum(codec.bins),) if hasattr(codec, "bins") else codec.heatmap_size[::-1]
+    return (people, keypoints, *shape)
+
+
 def all_labelled(points):
     return torch.ones(points.shape[:2], dtype=torch.bool)
 
@@ -47,7 +55,7 @@ def all_labelled(points):
 def test_shapes_and_scores(codec):
     points = random_points(codec)
     targets, weights = codec.encode(points, all_labelled(points))
-    assert targets.shape[:2] == (6, codec.channels(17))
+    assert targets.shape == shape_of_maps(codec, 6, codec.channels(17))
     assert targets.dtype == torch.float32
     assert weights.tolist() == [[1.0] * 17] * 6
     decoded, scores = codec.decode(targets)
@@ -102,7 +110,23 @@ def test_unlabelled_keypoints_have_no_target_and_no_weight(codec):
     targets, weights = codec.encode(points, labelled)
     assert torch.equal(weights, labelled.float())
     assert not targets[~labelled].any()
-    assert (targets[labelled].amax(dim=(-2, -1)) > 0.8).all()
+    _, scores = codec.decode(targets)
+    assert (scores[labelled] > 0.8).all()
+    assert (scores[~labelled] < 0.1).all()
+
+
+def test_heat_lies_where_the_point_is_and_nowhere_for_an_unlabelled_keypoint(codec):
+    points = random_points(codec)
+    labelled = all_labelled(points)
+    labelled[0, 3] = False
+    heat = codec.heat(codec.encode(points, labelled)[0])
+    assert heat.shape[:2] == (6, 17)
+    assert (heat.min() >= 0) & (heat.max() <= 1)
+    assert heat[0, 3].max() < 0.1
+    cell = torch.tensor(codec.input_size) / torch.tensor(heat.shape[:1:-1])
+    place = heat.flatten(2).argmax(dim=-1)
+    peak = torch.stack([place % heat.shape[-1], place // heat.shape[-1]], dim=-1) * cell
+    assert (peak - points)[labelled].abs().max() <= 1.5 * STRIDE
 
 
 @pytest.mark.parametrize("place", [(-60, 50), (50, -60), (400, 50), (50, 500)])
@@ -152,7 +176,12 @@ def test_no_people_is_an_input(codec):
     assert codec.unflip(targets, torch.arange(17)).shape == targets.shape
 
 
-def test_empty_maps_decode_to_the_origin(codec):
+def test_empty_heatmaps_decode_to_the_origin(codec):
+    """Of logits no map is empty: the lowest of them are as good as any."""
+    if name_of(codec) in ("simcc", "integral"):
+        points, scores = codec.decode(torch.full(shape_of_maps(codec), -100.0))
+        assert points.isfinite().all() and (scores < 0.1).all()
+        return
     maps = torch.zeros(1, 2, *reversed(codec.heatmap_size))
     maps[0, 1] = -1
     points, scores = codec.decode(maps)

@@ -18,8 +18,12 @@ CPU = Ranks(torch.device("cpu"))
 NUM_STEPS = 400
 
 
+SIGMAS = {"dark": 1, "simcc": 4, "integral": 1}
+
+
 @pytest.mark.slow
-def test_eight_figures_are_learnt_by_heart(tmp_path):
+@pytest.mark.parametrize("codec", SIGMAS)
+def test_eight_figures_are_learnt_by_heart(tmp_path, codec):
     data = tmp_path / "set"
     write_synthetic(data, {"train": 8}, seed=1)
     annotations = data / "annotations/person_keypoints_train.json"
@@ -35,6 +39,7 @@ def test_eight_figures_are_learnt_by_heart(tmp_path):
         [
             *(f"data.{key}={value}" for key, value in same.items()),
             *(f"data.root={data}", "data.val_boxes=gt", "data.workers=0"),
+            *(f"codec.name={codec}", f"codec.sigma={SIGMAS[codec]}"),
             *("augment.scale=0", "augment.flip_chance=0", "test.flip=false"),
             *(f"train.epochs={NUM_STEPS}", "train.batch_size=8", "train.amp=false"),
             *("train.ema_decay=0", "train.warmup_steps=20"),

@@ -9,7 +9,9 @@ from pose.models.pose_model import build_model
 Shapes = dict[str, tuple[int, ...]]
 
 
-def published_trunk(channels: int, bottlenecks=4, modules=(1, 4, 3), blocks=4) -> Shapes:
+def published_trunk(
+    channels: int, bottlenecks=4, width=64, modules=(1, 4, 3), blocks=4, rows=1
+) -> Shapes:
     """Names and shapes written down from the published files' description, not from the code."""
     shapes: Shapes = {}
 
@@ -23,13 +25,13 @@ def published_trunk(channels: int, bottlenecks=4, modules=(1, 4, 3), blocks=4) -
     conv_bn("conv2", "bn2", 64, 64, 3)
     for i in range(bottlenecks):
         at = f"layer1.{i}"
-        conv_bn(f"{at}.conv1", f"{at}.bn1", 64, 256 if i else 64, 1)
-        conv_bn(f"{at}.conv2", f"{at}.bn2", 64, 64, 3)
-        conv_bn(f"{at}.conv3", f"{at}.bn3", 256, 64, 1)
-    conv_bn("layer1.0.downsample.0", "layer1.0.downsample.1", 256, 64, 1)
+        conv_bn(f"{at}.conv1", f"{at}.bn1", width, 4 * width if i else 64, 1)
+        conv_bn(f"{at}.conv2", f"{at}.bn2", width, width, 3)
+        conv_bn(f"{at}.conv3", f"{at}.bn3", 4 * width, width, 1)
+    conv_bn("layer1.0.downsample.0", "layer1.0.downsample.1", 4 * width, 64, 1)
 
-    conv_bn("transition1.0.0", "transition1.0.1", channels, 256, 3)
-    conv_bn("transition1.1.0.0", "transition1.1.0.1", 2 * channels, 256, 3)
+    conv_bn("transition1.0.0", "transition1.0.1", channels, 4 * width, 3)
+    conv_bn("transition1.1.0.0", "transition1.1.0.1", 2 * channels, 4 * width, 3)
     conv_bn("transition2.2.0.0", "transition2.2.0.1", 4 * channels, 2 * channels, 3)
     conv_bn("transition3.3.0.0", "transition3.3.0.1", 8 * channels, 4 * channels, 3)
 
@@ -37,11 +39,11 @@ def published_trunk(channels: int, bottlenecks=4, modules=(1, 4, 3), blocks=4) -
         for m in range(num_modules):
             for b in range(stage):
                 for i in range(blocks):
-                    at, width = f"stage{stage}.{m}.branches.{b}.{i}", channels * 2**b
-                    conv_bn(f"{at}.conv1", f"{at}.bn1", width, width, 3)
-                    conv_bn(f"{at}.conv2", f"{at}.bn2", width, width, 3)
+                    at, maps = f"stage{stage}.{m}.branches.{b}.{i}", channels * 2**b
+                    conv_bn(f"{at}.conv1", f"{at}.bn1", maps, maps, 3)
+                    conv_bn(f"{at}.conv2", f"{at}.bn2", maps, maps, 3)
             last = stage == 4 and m == num_modules - 1
-            for i in range(1 if last else stage):
+            for i in range(rows if last else stage):
                 for j in range(stage):
                     at = f"stage{stage}.{m}.fuse_layers.{i}.{j}"
                     to, source = channels * 2**i, channels * 2**j

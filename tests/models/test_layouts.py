@@ -168,6 +168,7 @@ def test_every_row_has_a_config():
     ("name", "count"),
     [
         ("hrnet_w32_imagenet", 1752),
+        ("hrnetv2_w32_imagenet", 1830),
         ("hrnet_w32_coco_256x192", 1754),
         ("simplebaseline_r50_mpii_256x256", 338),
         ("resnet50_imagenet", 318),
