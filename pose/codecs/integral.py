@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from pose.codecs.gaussian import gaussian_maps
+from pose.codecs.udp import cell_pitch
 from pose.geometry import PixelGrid, Size
 
 LOWEST_WEIGHT = 1e-30
@@ -43,7 +44,7 @@ class IntegralCodec:
         All 0 where unlabelled or where the nearest cell lies on no map; a point beyond the centres
         of the outermost cells is drawn to them. The weight (B, K) is then 0 and 1.
         """
-        center = keypoints / self._cell(keypoints)
+        center = keypoints / cell_pitch(self.input_size, self.heatmap_size, keypoints)
         last = center.new_tensor(self.heatmap_size) - 1
         inside = ((center > -0.5) & (center < last + 0.5)).all(dim=-1)
         weights = (labelled.bool() & inside).float()
@@ -63,7 +64,11 @@ class IntegralCodec:
         cell, about 0 where it is spread out or split between two places.
         """
         points = self.points(maps)
-        near = gaussian_maps(points / self._cell(points), self.heatmap_size, self.sigma)
+        near = gaussian_maps(
+            points / cell_pitch(self.input_size, self.heatmap_size, points),
+            self.heatmap_size,
+            self.sigma,
+        )
         return points, (_probabilities(maps) * near).sum(dim=(-2, -1)).clamp(max=1)
 
     def points(self, maps: torch.Tensor) -> torch.Tensor:
@@ -73,7 +78,7 @@ class IntegralCodec:
         for dim, length in zip((-2, -1), self.heatmap_size, strict=True):
             cells = torch.arange(length, device=maps.device, dtype=maps.dtype)
             expected.append((probabilities.sum(dim=dim) * cells).sum(dim=-1))
-        return torch.stack(expected, dim=-1) * self._cell(maps)
+        return torch.stack(expected, dim=-1) * cell_pitch(self.input_size, self.heatmap_size, maps)
 
     def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
         """Columns reversed, pairs swapped: on this grid nothing is left to shift."""
@@ -84,11 +89,6 @@ class IntegralCodec:
         probabilities = _probabilities(maps)
         top = probabilities.amax(dim=(-2, -1), keepdim=True)
         return probabilities / top * self.decode(maps)[1][..., None, None]
-
-    def _cell(self, like: torch.Tensor) -> torch.Tensor:
-        """(2,) input pixels from one cell to the next."""
-        pairs = zip(self.input_size, self.heatmap_size, strict=True)
-        return like.new_tensor([(pixels - 1) / (cells - 1) for pixels, cells in pairs])
 
 
 def _probabilities(maps: torch.Tensor) -> torch.Tensor:

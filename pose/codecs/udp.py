@@ -18,7 +18,7 @@ from pose.codecs.gaussian import (
     nearest_cell,
     neighbourhood,
 )
-from pose.geometry import PixelGrid
+from pose.geometry import PixelGrid, Size
 
 LOWEST, HIGHEST = 1e-3, 50.0
 """Blurred values are cut to this range before the logarithm is taken."""
@@ -42,7 +42,7 @@ class UdpCodec(GaussianCodec):
         self, keypoints: torch.Tensor, labelled: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Targets centred on the exact place; window and weight are those of the nearest cell."""
-        center = keypoints / self._cell(keypoints)
+        center = keypoints / cell_pitch(self.input_size, self.heatmap_size, keypoints)
         nearest = nearest_cell(center)
         weights = (labelled.bool() & in_reach(nearest, self.heatmap_size, self.sigma)).float()
         maps = gaussian_maps(center, self.heatmap_size, self.sigma, window_center=nearest)
@@ -66,16 +66,14 @@ class UdpCodec(GaussianCodec):
         determinant = dxx * dyy - dxy**2
         step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=-1)
         step = torch.where(determinant[..., None] == 0, 0.0, step / determinant[..., None])
-        return (cells + step) * self._cell(cells), scores
+        return (cells + step) * cell_pitch(self.input_size, self.heatmap_size, cells), scores
 
     def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
         """Columns reversed, pairs swapped: on this grid nothing is left to shift."""
         return maps.flip(-1)[:, flip_index]
 
-    def _cell(self, like: torch.Tensor) -> torch.Tensor:
-        """(2,) input pixels from one cell to the next."""
-        intervals = [
-            (pixels - 1) / (cells - 1)
-            for pixels, cells in zip(self.input_size, self.heatmap_size, strict=True)
-        ]
-        return like.new_tensor(intervals)
+
+def cell_pitch(input_size: Size, heatmap_size: Size, like: torch.Tensor) -> torch.Tensor:
+    """(2,) input pixels from one cell to the next, counted between centres, as `like` is held."""
+    pairs = zip(input_size, heatmap_size, strict=True)
+    return like.new_tensor([(pixels - 1) / (cells - 1) for pixels, cells in pairs])

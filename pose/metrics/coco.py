@@ -13,7 +13,7 @@ import numpy as np
 from pose.metrics.coco_files import GroundTruth, ground_truth_from, is_labelled
 from pose.metrics.coco_score import score_results
 from pose.metrics.oks import NMS_THRESHOLD, oks_nms, soft_oks_nms
-from pose.metrics.predictions import checked_predictions
+from pose.metrics.predictions import Collected
 from pose.records import read_json
 from pose.structures import KEYPOINT_SCORE_THRESHOLD, People, person_scores
 
@@ -69,7 +69,7 @@ class CocoEvaluator:
                 )
         # One warning is enough where a skeleton has no sigmas of its own.
         self.sigmas = self.truth.sigmas if self.truth else people.skeleton.oks_sigmas()
-        self.reset()
+        self._collected = Collected(people)
 
     @property
     def has_labels(self) -> bool:
@@ -78,26 +78,15 @@ class CocoEvaluator:
 
     def reset(self) -> None:
         """Forget all predictions, as before the next epoch."""
-        n, k = len(self.people), self.people.skeleton.num_keypoints
-        self._predicted = np.zeros(n, dtype=bool)
-        self._keypoints = np.zeros((n, k, 2), dtype=np.float32)
-        self._scores = np.zeros((n, k), dtype=np.float32)
+        self._collected.reset()
 
     def update(self, index: np.ndarray, keypoints: np.ndarray, scores: np.ndarray) -> None:
-        """Predictions for people[index] (B,): keypoints (B, K, 2) in image pixels, scores (B, K).
-
-        A person that came before is overwritten. All is rounded to float32. ValueError for a
-        prediction that is not finite: the network that made it has diverged.
-        """
-        index, keypoints, scores = checked_predictions(self.people, index, keypoints, scores)
-        self._predicted[index] = True
-        self._keypoints[index] = keypoints
-        self._scores[index] = scores
+        """Predictions for people[index]; arguments and errors are those of `Collected.update`."""
+        self._collected.update(index, keypoints, scores)
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that came, by rising index: what `update` takes."""
-        index = np.flatnonzero(self._predicted)
-        return index, self._keypoints[index], self._scores[index]
+        return self._collected.predictions()
 
     def results(self) -> list[dict[str, Any]]:
         """Result entries with plain numbers: re-scored, suppressed within each image, best first.

@@ -9,7 +9,7 @@ import numpy as np
 
 from pose.metrics.mpii_files import MpiiTruth, read_predictions, read_truth
 from pose.metrics.pckh import pckh_figures
-from pose.metrics.predictions import checked_predictions
+from pose.metrics.predictions import Collected
 from pose.structures import People
 
 FIRST_PIXEL = 1.0
@@ -35,7 +35,7 @@ class MpiiEvaluator:
                 f"{truth}: has {len(self.truth)} people, the annotations have {len(people)}; "
                 "evaluate against the file of the same split"
             )
-        self.reset()
+        self._collected = Collected(people)
 
     @property
     def has_labels(self) -> bool:
@@ -44,31 +44,23 @@ class MpiiEvaluator:
 
     def reset(self) -> None:
         """Forget all predictions, as before the next epoch."""
-        n, k = len(self.people), self.people.skeleton.num_keypoints
-        self._predicted = np.zeros(n, dtype=bool)
-        self._keypoints = np.full((n, k, 2), np.nan, dtype=np.float32)
-        self._scores = np.zeros((n, k), dtype=np.float32)
+        self._collected.reset()
 
     def update(self, index: np.ndarray, keypoints: np.ndarray, scores: np.ndarray) -> None:
-        """Predictions for people[index] (B,): keypoints (B, 16, 2) in image pixels, scores (B, 16).
-
-        A person that came before is overwritten. All is rounded to float32. ValueError for a
-        prediction that is not finite: the network that made it has diverged.
-        """
-        index, keypoints, scores = checked_predictions(self.people, index, keypoints, scores)
-        self._predicted[index] = True
-        self._keypoints[index] = keypoints
-        self._scores[index] = scores
+        """Predictions for people[index]; arguments and errors are those of `Collected.update`."""
+        self._collected.update(index, keypoints, scores)
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that came, by rising index: what `update` takes."""
-        index = np.flatnonzero(self._predicted)
-        return index, self._keypoints[index], self._scores[index]
+        return self._collected.predictions()
 
     def results(self) -> np.ndarray:
         """(N, 16, 2) float64 in 1-based image pixels, for `write_predictions`; nan for people who
         never came."""
-        return self._keypoints.astype(np.float64) + FIRST_PIXEL
+        index, keypoints, _ = self.predictions()
+        found = np.full((len(self.people), *keypoints.shape[1:]), np.nan)
+        found[index] = keypoints.astype(np.float64) + FIRST_PIXEL
+        return found
 
     def compute(self) -> dict[str, float]:
         """PCKh as fractions; "PCKh@0.5" comes first and decides which checkpoint is best.

@@ -10,24 +10,10 @@ import pytest
 from pose.build import described, model_of
 from pose.commands.main import main
 from pose.config import load_config
-from pose.data.synthetic import write_synthetic
 from pose.models.weights import save_weights
 from pose.skeleton import COCO_17
 
 QUICK = ["data.workers=0", "model.input_size=[64, 64]", "train.epochs=1", "train.batch_size=4"]
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn") / "set"
-    write_synthetic(folder, {"train": 4, "val": 2}, seed=1, num_processes=1)
-    return folder
-
-
-@pytest.fixture
-def data(drawn, tmp_path):
-    """A copy to damage."""
-    return shutil.copytree(drawn, tmp_path / "set")
 
 
 @pytest.fixture(scope="module")

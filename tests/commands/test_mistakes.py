@@ -2,32 +2,17 @@
 exit status 2, nothing half-written."""
 
 import json
-import shutil
 
 import pytest
 
 from pose.build import described, model_of
 from pose.commands.main import main
 from pose.config import load_config
-from pose.data.synthetic import write_synthetic
 from pose.models.weights import save_weights
 from pose.skeleton import COCO_17, skeleton_from_category
 
 TRAIN = "annotations/person_keypoints_train.json"
 QUICK = ["data.workers=0", "model.input_size=[64, 64]", "train.epochs=1", "train.batch_size=4"]
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn") / "set"
-    write_synthetic(folder, {"train": 4, "val": 2}, seed=1)
-    return folder
-
-
-@pytest.fixture
-def data(drawn, tmp_path):
-    """A copy to damage."""
-    return shutil.copytree(drawn, tmp_path / "set")
 
 
 def weights(path, skeleton=COCO_17, *overrides):

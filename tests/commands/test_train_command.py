@@ -10,19 +10,11 @@ import torch
 from pose.build import described, model_of
 from pose.commands.main import main
 from pose.config import load_config
-from pose.data.synthetic import write_synthetic
 from pose.engine.checkpoints import load_checkpoint
 from pose.models.weights import load_weights, save_weights
 from pose.skeleton import COCO_17
 
 NAMES = ("left_wrist", "right_wrist", "nose", "hat")
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn") / "set"
-    write_synthetic(folder, {"train": 4, "val": 2}, seed=1)
-    return folder
 
 
 @pytest.fixture
