@@ -33,7 +33,8 @@ from pose.engine.evaluation import Predictions, network_decoder, predict_people
 from pose.engine.optim import build_optimizer, learning_rate
 from pose.engine.trainer import Loss, Run
 from pose.images import ImageFolder
-from pose.inference.predict import Predictor
+from pose.inference.predict import torch_runtime
+from pose.inference.predictor import Predictor
 from pose.losses import LOSSES
 from pose.models.heads import add_vectors
 from pose.models.pose_model import PoseModel, build_model
@@ -126,15 +127,11 @@ def check_same_network(cfg: EasyDict, network: Network, skeleton: Skeleton) -> N
 
 
 def predictor_of(network: Network, device: torch.device) -> Predictor:
-    """A network ready for pictures."""
-    return Predictor(
-        network.model,
-        network.codec,
-        network.skeleton,
-        device,
-        flip=network.cfg.test.flip,
-        batch_size=network.cfg.test.batch_size,
+    """A network ready for pictures whose boxes are given."""
+    runtime = torch_runtime(
+        network.model, network.codec, network.skeleton, device, flip=network.cfg.test.flip
     )
+    return Predictor(runtime, batch_size=network.cfg.test.batch_size)
 
 
 def loader_of(

@@ -58,6 +58,8 @@ class Format:
     write: Callable[[Path, Any], None]
     """(path, evaluator): what it collected, as the format's own server or toolkit reads it."""
     results_name: str
+    truth: Callable[[Path], Path] = lambda annotations: annotations
+    """The file that figures are taken against."""
     read: Reader | None = None
     """The annotations as COCO's; None where they are not, and no boxes but theirs are taken."""
     score: Score = score_results
@@ -88,11 +90,11 @@ def in_coco_form(
         )
 
     skeleton = partial(labelled_skeleton, read=read)
-    return Format(skeleton, load, evaluator, write, results_name, read, score)
+    return Format(skeleton, load, evaluator, write, results_name, read=read, score=score)
 
 
-def mpii_evaluator(_cfg: EasyDict, annotations: Path, people: People) -> MpiiEvaluator:
-    return MpiiEvaluator(annotations.with_name(f"gt_{annotations.stem}.mat"), people)
+def mpii_truth(annotations: Path) -> Path:
+    return annotations.with_name(f"gt_{annotations.stem}.mat")
 
 
 FORMATS = {
@@ -100,9 +102,10 @@ FORMATS = {
     "mpii": Format(
         skeleton=lambda path: MPII_16,
         load=lambda path, skeleton, box_rule: load_mpii(path),
-        evaluator=mpii_evaluator,
+        evaluator=lambda cfg, path, people: MpiiEvaluator(mpii_truth(path), people),
         write=lambda path, found: write_mpii(path, found.results()),
         results_name="pred.mat",
+        truth=mpii_truth,
     ),
     "crowdpose": in_coco_form(read_crowdpose, score_crowdpose),
     "aic": in_coco_form(read_aic),

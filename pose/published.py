@@ -18,7 +18,7 @@ from pose.files import sha256_of
 from pose.models.layouts import Report, bare_names, turned_to_rgb
 from pose.models.pose_model import IMAGENET_MEAN, IMAGENET_STD, build_model
 from pose.models.weights import HEAD, fitting_tensors, read_tensors, save_weights
-from pose.models.zoo import WEIGHTS, Weights, hint
+from pose.models.zoo import SHORT_NAMES, WEIGHTS, Weights, hint
 from pose.skeleton import COCO_17, MPII_16, Skeleton, skeleton_to_category
 
 SKELETONS = {skeleton.name: skeleton for skeleton in (COCO_17, MPII_16)}
@@ -53,7 +53,7 @@ def find_weights(text: str | Path) -> Path:
     """
     if Path(text).is_file():
         return Path(text)
-    row = WEIGHTS.get(str(text))
+    row = WEIGHTS.get(SHORT_NAMES.get(str(text), str(text)))
     if row is None:
         is_word = Path(text).name == str(text) and not Path(text).suffix
         or_name = f" or name{hint(str(text))}" if is_word else ""

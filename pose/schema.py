@@ -222,6 +222,24 @@ class Test:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """How `pose predict` and `pose.load` look at pictures and videos."""
+
+    detector_threshold: float = setting(
+        0.3, "Detected boxes of a lower score are not looked at.", low=0, high=1
+    )
+    person_threshold: float = setting(
+        0.2,
+        "Detected people of a lower score (box score times mean keypoint score) are left out.",
+        low=0,
+        high=1,
+    )
+    keypoint_threshold: float = setting(
+        0.2, "Keypoints up to this score are not drawn.", low=0, high=1
+    )
+
+
+@dataclass(frozen=True)
 class Expected:
     """The published figure of this experiment, for `pose evaluate --check`."""
 
@@ -252,4 +270,5 @@ class Config:
     augment: Augment = field(default_factory=Augment)
     train: Train = field(default_factory=Train)
     test: Test = field(default_factory=Test)
+    predict: Predict = field(default_factory=Predict)
     expected: Expected = field(default_factory=Expected)

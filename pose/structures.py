@@ -5,14 +5,18 @@ that reaches up a floor.
 absolute image pixels.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from pose.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +154,8 @@ class Poses:
     skeleton: Skeleton
     box_scores: np.ndarray
     """(N,) float32: the detector's; 1 for a given box."""
+    track_ids: np.ndarray | None = None
+    """(N,) int64 from 1, the same for one person through a video; None where nobody tracked."""
 
     def __post_init__(self) -> None:
         n, k = len(self.keypoints), self.skeleton.num_keypoints
@@ -159,6 +165,8 @@ class Poses:
             "boxes": (self.boxes.shape, (n, 4)),
             "box_scores": (self.box_scores.shape, (n,)),
         }
+        if self.track_ids is not None:
+            shapes["track_ids"] = (self.track_ids.shape, (n,))
         for name, (got, expected) in shapes.items():
             if got != expected:
                 raise ValueError(f"poses: {name} has shape {got}, expected {expected}")
@@ -174,30 +182,75 @@ class Poses:
             self.boxes[which],
             self.skeleton,
             self.box_scores[which],
+            None if self.track_ids is None else self.track_ids[which],
         )
 
-    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """COCO result entries with plain numbers; `score` is box score times mean keypoint score.
+    def to_coco(
+        self,
+        image_id: int,
+        category_id: int = 1,
+        *,
+        score_threshold: float = KEYPOINT_SCORE_THRESHOLD,
+    ) -> list[dict[str, Any]]:
+        """COCO result entries with plain numbers; `score` is box score times the mean score of the
+        keypoints above `score_threshold`.
 
         Beside the keys of COCO's server each holds `box` and `box_score`, which scoring ignores
-        (a `bbox` would change the areas that pycocotools takes).
+        (a `bbox` would change the areas that pycocotools takes), and `track_id` where there is one.
         """
-        entries = []
-        for keypoints, scores, box, box_score in zip(
-            self.keypoints, self.scores, self.boxes, self.box_scores, strict=True
-        ):
-            triplets = np.column_stack([keypoints, scores]).astype(np.float64)
-            entries.append(
-                {
-                    "image_id": int(image_id),
-                    "category_id": category_id,
-                    "keypoints": [round(float(v), 4) for v in triplets.ravel()],
-                    "score": float(person_scores(box_score, scores)),
-                    "box": [round(float(v), 3) for v in box],
-                    "box_score": float(box_score),
-                }
-            )
+        totals = person_scores(self.box_scores, self.scores, score_threshold)
+        triplets = np.concatenate([self.keypoints, self.scores[..., None]], axis=-1)
+        entries: list[dict[str, Any]] = [
+            {
+                "image_id": int(image_id),
+                "category_id": category_id,
+                "keypoints": [round(float(v), 4) for v in triplets[i].ravel()],
+                "score": float(totals[i]),
+                "box": [round(float(v), 3) for v in self.boxes[i]],
+                "box_score": float(self.box_scores[i]),
+            }
+            for i in range(len(self))
+        ]
+        if self.track_ids is not None:
+            for entry, track_id in zip(entries, self.track_ids, strict=True):
+                entry["track_id"] = int(track_id)
         return entries
+
+    def to_json(self) -> str:
+        """JSON text for programs that know nothing of COCO: keypoints by name as [x, y, score]."""
+        people = [
+            {
+                **({} if self.track_ids is None else {"track_id": int(self.track_ids[i])}),
+                "box": [round(float(v), 3) for v in self.boxes[i]],
+                "box_score": float(self.box_scores[i]),
+                "keypoints": {
+                    name: [round(float(x), 4), round(float(y), 4), float(score)]
+                    for name, (x, y), score in zip(
+                        self.skeleton.keypoints, self.keypoints[i], self.scores[i], strict=True
+                    )
+                },
+            }
+            for i in range(len(self))
+        ]
+        return json.dumps({"skeleton": self.skeleton.name, "people": people}, allow_nan=False)
+
+    def to_dataframe(self) -> "DataFrame":
+        """A pandas table, a row for each keypoint of each person: person (from 0), track_id (0
+        where nobody tracked), keypoint, x, y, score; ImportError without pandas."""
+        import pandas
+
+        n, k = self.scores.shape
+        tracks = np.zeros(n, np.int64) if self.track_ids is None else self.track_ids
+        return pandas.DataFrame(
+            {
+                "person": np.repeat(np.arange(n), k),
+                "track_id": np.repeat(tracks, k),
+                "keypoint": list(self.skeleton.keypoints) * n,
+                "x": self.keypoints[..., 0].ravel(),
+                "y": self.keypoints[..., 1].ravel(),
+                "score": self.scores.ravel(),
+            }
+        )
 
     @classmethod
     def from_coco(cls, entries: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> "Poses":
@@ -207,12 +260,14 @@ class Poses:
         keypoints = triplets[..., :2]
         bounds = np.concatenate([keypoints.min(axis=1), keypoints.max(axis=1)], axis=1)
         boxes = [e.get("box", bound) for e, bound in zip(entries, bounds, strict=True)]
+        tracked = len(entries) > 0 and all("track_id" in e for e in entries)
         return cls(
             keypoints,
             triplets[..., 2],
             np.array(boxes, dtype=np.float32).reshape(-1, 4),
             skeleton,
             np.array([e.get("box_score", e["score"]) for e in entries], dtype=np.float32),
+            np.array([e["track_id"] for e in entries], dtype=np.int64) if tracked else None,
         )
 
 

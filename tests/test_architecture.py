@@ -13,7 +13,7 @@ PACKAGE = ROOT / "pose"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"skeleton", "geometry", "config", "files"},
+    {"skeleton", "geometry", "config", "files", "devices"},
     {"structures", "records", "images", "video", "download"},
     {"codecs", "models", "losses", "data", "metrics", "references"},
     {"inference"},
@@ -32,6 +32,7 @@ ROOM_OF = {
     "published": "build",
     "build_data": "build",
     "build_network": "build",
+    "build_predictor": "build",
 }
 """Modules that share a room with another one."""
 
@@ -93,11 +94,13 @@ def import_faults(source: str, module: str) -> Iterator[str]:
     for target in imported(ast.parse(source)):
         if target.partition(".")[0] in FORBIDDEN_MODULES:
             yield f"{module} imports {target}"
+        if module == "pose":  # the public names, for type checkers; test_public.py looks at them
+            continue
         if target.partition(".")[0] != "pose" or room(target) in ("", room(module)):
             continue
         if room(target) not in FLOOR_OF:
             yield f"{module} imports {target}, which stands on no floor"
-        elif not room(module) or FLOOR_OF[room(target)] >= FLOOR_OF[room(module)]:
+        elif FLOOR_OF[room(target)] >= FLOOR_OF[room(module)]:
             yield f"{module} imports {target}, which is not on a floor below"
         elif room(target) == "references" and module not in YARDSTICK_READERS:
             yield f"{module} imports {target}: only the benchmark reads the references"
@@ -172,7 +175,7 @@ def test_every_folder_with_code_is_a_package():
         ("pose.metrics.oks", "def f():\n    from pose import models"),
         ("pose.engine.trainer", "from pose.references.crop import crop"),
         ("pose.images", "from pose.attic import box"),
-        ("pose", "from pose.skeleton import COCO_17"),
+        ("pose.commands.app", "from pose import load"),
         ("pose.data.cache", "import pickle"),
     ],
 )

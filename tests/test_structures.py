@@ -1,5 +1,6 @@
 """People, batches and poses: sequences, scores that keep their ties, results there and back."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -168,3 +169,50 @@ def test_samples_become_a_batch():
     moved = batch.to(torch.device("meta"))
     assert moved.images.device.type == "meta"
     assert moved.matrices is batch.matrices
+
+
+def tracked_poses(count=3):
+    return dataclasses.replace(some_poses(count), track_ids=np.arange(5, 5 + count))
+
+
+def test_track_ids_go_along():
+    poses = tracked_poses()
+    assert poses[1:].track_ids.tolist() == [6, 7]
+    entries = poses.to_coco(1)
+    assert [entry["track_id"] for entry in entries] == [5, 6, 7]
+    assert Poses.from_coco(entries, COCO_17).track_ids.tolist() == [5, 6, 7]
+    assert "track_id" not in some_poses().to_coco(1)[0]
+    assert Poses.from_coco(some_poses().to_coco(1), COCO_17).track_ids is None
+    with pytest.raises(ValueError, match=r"track_ids has shape \(2,\), expected \(3,\)"):
+        dataclasses.replace(poses, track_ids=np.array([1, 2]))
+
+
+def test_json_names_every_keypoint():
+    poses = tracked_poses(2)
+    content = json.loads(poses.to_json())
+    assert content["skeleton"] == "coco_17"
+    person = content["people"][1]
+    assert person["track_id"] == 6
+    assert list(person["keypoints"]) == list(COCO_17.keypoints)
+    x, y, score = person["keypoints"]["left_wrist"]
+    k = COCO_17.index("left_wrist")
+    assert [x, y, score] == pytest.approx([*poses.keypoints[1, k], poses.scores[1, k]], abs=1e-4)
+    assert json.loads(empty_poses(FOOT).to_json())["people"] == []
+
+
+def test_a_table_has_a_row_for_each_keypoint():
+    poses = tracked_poses(2)
+    table = poses.to_dataframe()
+    assert list(table.columns) == ["person", "track_id", "keypoint", "x", "y", "score"]
+    assert len(table) == 34
+    row = table[(table.person == 1) & (table.keypoint == "nose")].iloc[0]
+    assert (row.track_id, row.x, row.y) == (6, *poses.keypoints[1, 0])
+    assert (some_poses().to_dataframe().track_id == 0).all()
+    assert len(empty_poses(FOOT).to_dataframe()) == 0
+
+
+def test_the_threshold_decides_what_counts_in_a_result():
+    poses = some_poses(1)
+    strict = poses.to_coco(1, score_threshold=0.9)[0]["score"]
+    assert strict == person_scores(poses.box_scores, poses.scores, 0.9)[0]
+    assert strict != poses.to_coco(1)[0]["score"]

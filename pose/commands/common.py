@@ -1,19 +1,8 @@
 """Arguments that several commands share, spelt once, and what turns them into objects."""
 
-from __future__ import annotations
-
 import argparse
-import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # torch is loaded by the command that asks for a device, not by `pose --help`
-    import torch
-
-logger = logging.getLogger(__name__)
-
-DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,45 +59,10 @@ def output_folder(path: Path, *, what: str) -> Path:
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    """--device: `args.device` str, for `choose_device`."""
+    """--device: `args.device` str, for `pose.devices.choose_device`."""
     parser.add_argument(
         "--device",
         metavar="DEVICE",
         default="auto",
         help="auto, cpu, cuda, cuda:N or mps (default: auto takes CUDA, else MPS, else the CPU)",
     )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto" takes CUDA, else MPS, else the CPU, and the log says which.
-
-    ValueError for a name that is none, or a device that this machine lacks.
-    """
-    import torch
-
-    if not DEVICE_PATTERN.fullmatch(name):
-        raise ValueError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda":
-        check_cuda(device)
-    if device.type == "mps" and not has_mps:
-        raise ValueError(f"--device {name}: this machine or this torch has no MPS; try auto or cpu")
-    label = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device
-    logger.info("device: %s", label)
-    return device
-
-
-def check_cuda(device: torch.device) -> None:
-    """ValueError if CUDA, or the device of that number, is not there."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise ValueError(
-            f"--device {device}: torch {torch.__version__} finds no CUDA here; try auto or cpu"
-        )
-    count = torch.cuda.device_count()
-    if device.index is not None and device.index >= count:
-        raise ValueError(f"--device {device}: there are {count} CUDA devices, numbered from 0")

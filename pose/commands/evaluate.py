@@ -9,9 +9,9 @@ from pose.commands.common import (
     add_config_arguments,
     add_device_argument,
     add_out_argument,
-    choose_device,
     output_folder,
 )
+from pose.devices import choose_device
 
 if TYPE_CHECKING:
     from easydict import EasyDict
@@ -80,7 +80,14 @@ def evaluate(
     import numpy as np
 
     from pose.build import check_same_network, found_people, load_network, versions
-    from pose.build_data import data_path, evaluator_of, load_boxes, val_skeleton, write_results
+    from pose.build_data import (
+        data_path,
+        evaluator_of,
+        format_of,
+        load_boxes,
+        val_skeleton,
+        write_results,
+    )
     from pose.config import plain
     from pose.records import write_json
     from pose.reports.receipt import evaluation_receipt
@@ -103,6 +110,7 @@ def evaluate(
         config=plain(cfg),
         weights=weights,
         annotations=annotations,
+        truth=format_of(cfg).truth(annotations),
         boxes=boxes,
         num_boxes=len(people),
         figures=figures,

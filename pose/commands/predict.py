@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pose.commands.common import (
     add_device_argument,
     add_out_argument,
-    choose_device,
     output_folder,
 )
+from pose.devices import choose_device
 
 if TYPE_CHECKING:
     from pose.inference.boxes import BoxSource
-    from pose.inference.predict import Predictor
+    from pose.inference.predictor import Predictor
 
 HELP = "poses drawn on images or a video, in the boxes that are given"
 
@@ -88,7 +88,7 @@ def predict_images(predictor: "Predictor", source: Path, boxes: "BoxSource", out
     empty = 0
     for image_id, path in enumerate(tqdm(paths, unit="image", disable=None), start=1):
         image, given = read_image(path), boxes.of_image(path)
-        poses = predictor(image, given.boxes, given.scores)
+        poses = predictor(image, given)
         empty += not len(poses)
         entries += [{**e, "file_name": path.name} for e in poses.to_coco(image_id)]
         # the whole name stays: a.jpg and a.png are two pictures
@@ -114,7 +114,7 @@ def predict_video(predictor: "Predictor", source: Path, boxes: "BoxSource", out:
         try:
             for number, (image, time) in enumerate(frames):
                 given = boxes.of_frame(number)
-                poses = predictor(image, given.boxes, given.scores)
+                poses = predictor(image, given)
                 writer.write(draw_poses(image, poses), time)
                 entries += poses.to_coco(number)
                 empty += not len(poses)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pose.commands.common import (
     add_device_argument,
     add_out_argument,
-    choose_device,
     output_folder,
 )
+from pose.devices import choose_device
 
 if TYPE_CHECKING:
     import torch

@@ -9,9 +9,9 @@ from pose.commands.common import (
     add_config_arguments,
     add_device_argument,
     add_out_argument,
-    choose_device,
     output_folder,
 )
+from pose.devices import choose_device
 
 if TYPE_CHECKING:
     from easydict import EasyDict

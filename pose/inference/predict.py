@@ -1,20 +1,26 @@
 """Crops -> keypoints: the one way from pictures to points, for training, evaluation and use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
 from torch import nn
 
 from pose.codecs import Codec
-from pose.geometry import Crop, to_image
+from pose.geometry import Crop, PixelGrid, Size, to_image
+from pose.inference.boxes import Boxes
 from pose.skeleton import Skeleton
 from pose.structures import Poses
+
+BATCH_SIZE = 64
+"""People a batch, unless told otherwise."""
 
 
 @torch.inference_mode()
 def predict_keypoints(
-    model: nn.Module,
+    model: Callable[[torch.Tensor], torch.Tensor],
     codec: Codec,
     images: torch.Tensor,
     flip_index: torch.Tensor | None = None,
@@ -30,63 +36,62 @@ def predict_keypoints(
     return codec.decode(maps)
 
 
-class Predictor:
-    """A network ready for use: people in one image -> their poses. Holds no state between calls."""
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """A network ready for use, whatever executes it; several threads may share one."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        codec: Codec,
-        skeleton: Skeleton,
-        device: torch.device,
-        *,
-        flip: bool = True,
-        batch_size: int = 64,
-    ) -> None:
-        self.model = model.to(device).eval()
-        self.codec = codec
-        self.skeleton = skeleton
-        self.device = device
-        self.flip_index = torch.from_numpy(skeleton.flip_index).to(device) if flip else None
-        self.batch_size = batch_size
+    find: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+    """Crops (B, 3, H, W) uint8 RGB on the CPU -> keypoints (B, K, 2) in input pixels and scores
+    (B, K), both float32 on the CPU."""
+    input_size: Size
+    pixel_grid: PixelGrid
+    skeleton: Skeleton
+    name: str
+    """What executes it and where, for people: "torch on cuda:0"."""
 
-    def __call__(
-        self, image: np.ndarray, boxes: np.ndarray, box_scores: np.ndarray | None = None
-    ) -> Poses:
-        """Poses of the people in `boxes` (N, 4) xyxy of an image (H, W, 3) uint8 RGB.
 
-        No boxes, no poses. ValueError where the image is another kind of array, or a box is not
-        finite or has no area.
-        """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"the image is {image.dtype} {image.shape}; expected RGB uint8 (H, W, 3)"
-            )
-        boxes = np.asarray(boxes, dtype=np.float32)
-        if boxes.size and boxes.shape[-1] != 4:
-            raise ValueError(f"boxes have shape {boxes.shape}; expected (N, 4), as x1,y1,x2,y2")
-        boxes = boxes.reshape(-1, 4)
-        bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
-        if bad.any():
-            raise ValueError(
-                f"box {boxes[bad][0].tolist()}: expected x1,y1,x2,y2 in pixels with x2 > x1 and "
-                "y2 > y1"
-            )
-        size, grid = self.codec.input_size, self.codec.pixel_grid
-        crops = [Crop.of_box(box, size, grid=grid) for box in boxes]
-        keypoints = np.zeros((len(boxes), self.skeleton.num_keypoints, 2), np.float32)
-        scores = np.zeros(keypoints.shape[:2], np.float32)
-        for start in range(0, len(crops), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            keypoints[part], scores[part] = self._predict(image, crops[part])
-        if box_scores is None:
-            box_scores = np.ones(len(boxes), np.float32)
-        box_scores = np.asarray(box_scores, dtype=np.float32)
-        return Poses(keypoints, scores, boxes, self.skeleton, box_scores)
+def torch_runtime(
+    model: nn.Module, codec: Codec, skeleton: Skeleton, device: torch.device, *, flip: bool = True
+) -> Runtime:
+    """A network of ours on `device`, with the flip test unless `flip` is False."""
+    model = model.to(device).eval()
+    flip_index = torch.from_numpy(skeleton.flip_index).to(device) if flip else None
 
-    def _predict(self, image: np.ndarray, crops: Sequence[Crop]) -> tuple[np.ndarray, np.ndarray]:
-        pictures = np.stack([crop.warp(image) for crop in crops])
-        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.device)
-        points, scores = predict_keypoints(self.model, self.codec, batch, self.flip_index)
-        matrices = np.stack([crop.matrix for crop in crops])
-        return to_image(points.cpu().numpy(), matrices), scores.cpu().numpy()
+    def find(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        keypoints, scores = predict_keypoints(model, codec, images.to(device), flip_index)
+        return keypoints.cpu(), scores.cpu()
+
+    return Runtime(find, codec.input_size, codec.pixel_grid, skeleton, f"torch on {device}")
+
+
+def find_poses(
+    runtime: Runtime,
+    images: Sequence[np.ndarray],
+    boxes: Sequence[Boxes],
+    batch_size: int = BATCH_SIZE,
+) -> list[Poses]:
+    """The poses in the boxes of each image (H, W, 3) uint8 RGB, in the boxes' order.
+
+    The people of all the images are batched together. No boxes, no poses.
+    """
+    owners = [i for i, given in enumerate(boxes) for _ in given.boxes]
+    crops = [
+        Crop.of_box(box, runtime.input_size, grid=runtime.pixel_grid)
+        for given in boxes
+        for box in given.boxes
+    ]
+    keypoints = np.zeros((len(crops), runtime.skeleton.num_keypoints, 2), np.float32)
+    scores = np.zeros(keypoints.shape[:2], np.float32)
+    for start in range(0, len(crops), batch_size):
+        part = slice(start, start + batch_size)
+        pictures = np.stack(
+            [c.warp(images[i]) for c, i in zip(crops[part], owners[part], strict=True)]
+        )
+        points, found = runtime.find(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        keypoints[part] = to_image(points.numpy(), np.stack([c.matrix for c in crops[part]]))
+        scores[part] = found.numpy()
+    ends = list(accumulate((len(given.boxes) for given in boxes), initial=0))
+    return [
+        Poses(keypoints[a:b], scores[a:b], given.boxes, runtime.skeleton, given.scores)
+        for given, a, b in zip(boxes, ends[:-1], ends[1:], strict=True)
+    ]

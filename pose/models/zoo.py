@@ -217,9 +217,16 @@ _ROWS = (
 WEIGHTS = {row.name: row for row in _ROWS}
 """Every published file by its name, in the order of `pose weights list`."""
 
+SHORT_NAMES = {
+    "hrnet_w32": "hrnet_w32_coco_256x192_udp_mmpose1",
+    "hrnet_w48": "hrnet_w48_coco_256x192_udp_mmpose1",
+}
+"""Of the best published row that can be fetched for 256x192, COCO."""
+
 
 def find_row(name: str) -> Weights:
-    """The row of that name; ValueError that names the nearest one."""
+    """The row of that name, or of that short one; ValueError that names the nearest one."""
+    name = SHORT_NAMES.get(name, name)
     if name not in WEIGHTS:
         raise ValueError(f"no published weights are called '{name}'{hint(name)}")
     return WEIGHTS[name]

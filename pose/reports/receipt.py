@@ -13,20 +13,25 @@ def evaluation_receipt(
     config: Mapping[str, Any],
     weights: Path,
     annotations: Path,
+    truth: Path,
     boxes: str,
     num_boxes: int,
     figures: Mapping[str, float] | None,
     versions: Mapping[str, str],
     device: str,
 ) -> dict[str, Any]:
-    """A plain dict; files come with their SHA-256, figures without members are None."""
+    """A plain dict; `truth` is what the figures are taken against, where that is another file than
+    the annotations (MPII). Files come with their SHA-256, figures without members are None."""
     from_file = boxes != "gt"
     return {
         "figures": None
         if figures is None
         else {k: None if math.isnan(v) else v for k, v in figures.items()},
         "weights": hashed(weights),
-        "annotations": hashed(annotations),
+        "annotations": {
+            **hashed(annotations),
+            **({} if truth == annotations else {"truth": hashed(truth)}),
+        },
         "boxes": {
             "source": "detections" if from_file else "ground truth",
             **(hashed(Path(boxes)) if from_file else {}),

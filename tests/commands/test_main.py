@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pose
+from pose import devices
 from pose.commands import common
 from pose.commands import main as cli
 
@@ -273,7 +274,7 @@ def test_auto_takes_a_device_that_works_and_says_which(caplog):
     import torch
 
     with caplog.at_level(logging.INFO, logger="pose"):
-        device = common.choose_device("auto")
+        device = devices.choose_device("auto")
     assert torch.ones(1, device=device).item() == 1
     assert f"device: {device}" in caplog.text
 
@@ -288,7 +289,7 @@ def test_auto_prefers_cuda_then_mps(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert common.choose_device("auto").type == expected
+    assert devices.choose_device("auto").type == expected
 
 
 @pytest.mark.parametrize(
@@ -299,8 +300,8 @@ def test_a_device_that_is_not_there_is_said(monkeypatch, name):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"--device {name}: "):
-        common.choose_device(name)
+    with pytest.raises(ValueError, match=f"device {name}: "):
+        devices.choose_device(name)
 
 
 def test_a_cuda_number_beyond_the_last_is_said(monkeypatch):
@@ -309,7 +310,7 @@ def test_a_cuda_number_beyond_the_last_is_said(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match="there are 2 CUDA devices"):
-        common.choose_device("cuda:2")
+        devices.choose_device("cuda:2")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pose.commands.main import main
 from pose.config import load_config
 from pose.data.synthetic import draw_scene
 from pose.images import read_image, write_image
-from pose.inference.predict import Predictor
+from pose.inference.predictor import Predictor
 from pose.models.weights import save_weights
 from pose.skeleton import COCO_17
 from pose.video import VideoWriter, read_frames
@@ -127,11 +127,11 @@ def test_a_video_keeps_its_frames(run, video, tmp_path, capsys):
 def test_an_interrupted_video_holds_what_was_done(run, video, tmp_path, monkeypatch):
     whole, seen = Predictor.__call__, []
 
-    def interrupted(self, image, boxes, scores):
+    def interrupted(self, image, boxes):
         seen.append(image)
         if len(seen) > 3:
             raise KeyboardInterrupt
-        return whole(self, image, boxes, scores)
+        return whole(self, image, boxes)
 
     monkeypatch.setattr(Predictor, "__call__", interrupted)
     status, poses = run(video, "10,10,60,80")

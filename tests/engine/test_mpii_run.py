@@ -13,6 +13,7 @@ from pose.commands.main import main
 from pose.config import load_config
 from pose.data.coco import load_coco
 from pose.data.synthetic import write_synthetic
+from pose.files import sha256_of
 from pose.metrics.mpii_files import NAMES, read_predictions, read_truth
 from pose.records import write_mat
 from pose.skeleton import MPII_16
@@ -62,18 +63,33 @@ def truth_of(entries):
 def mpii(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mpii")
     write_synthetic(folder / "drawn", {"train": 6, "val": 4}, seed=3, num_processes=1)
-    (folder / "annot").mkdir()
     for split, name in (("train", "train"), ("val", "valid")):
         people = load_coco(folder / f"drawn/annotations/person_keypoints_{split}.json")
         entries = in_mpii_form(people)
-        (folder / f"annot/{name}.json").write_text(json.dumps(entries))
-        shutil.copytree(folder / f"drawn/images/{split}", folder / "images", dirs_exist_ok=True)
-    write_mat(folder / "annot/gt_valid.mat", truth_of(entries))
+        write_split(folder, name, entries, folder / f"drawn/images/{split}")
     return folder, entries
 
 
-def test_train_evaluate_and_score_give_one_figure(mpii, tmp_path, capsys):
-    folder, entries = mpii
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, test_data):
+    """MPII's own photographs and entries, with a ground truth of these five people."""
+    folder = tmp_path_factory.mktemp("photos")
+    entries = json.loads((test_data / "mpii/test_mpii.json").read_text())
+    for name in ("train", "valid"):
+        write_split(folder, name, entries, test_data / "mpii/images")
+    return folder, entries
+
+
+def write_split(folder, name, entries, images):
+    (folder / "annot").mkdir(exist_ok=True)
+    (folder / f"annot/{name}.json").write_text(json.dumps(entries))
+    write_mat(folder / f"annot/gt_{name}.mat", truth_of(entries))
+    shutil.copytree(images, folder / "images", dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("people", ["mpii", "photos"])
+def test_train_evaluate_and_score_give_one_figure(people, request, tmp_path, capsys):
+    folder, entries = request.getfixturevalue(people)
     run, found = tmp_path / "run", tmp_path / "found"
     config = ["mpii/hrnet_w32_256x256", f"data.root={folder}", *SMALL, *QUICK]
     assert main(["train", *config, "--out", str(run), "--device", "cpu"]) == 0
@@ -86,6 +102,7 @@ def test_train_evaluate_and_score_give_one_figure(mpii, tmp_path, capsys):
     assert read_predictions(found / "pred.mat").shape == (len(entries), 16, 2)
     capsys.readouterr()
     truth = folder / "annot/gt_valid.mat"
+    assert receipt["annotations"]["truth"] == {"file": "gt_valid.mat", "sha256": sha256_of(truth)}
     out = tmp_path / "figures.json"
     scored = ["score", str(found / "pred.mat"), "--annotations", str(truth), "--json", str(out)]
     assert main(scored) == 0

@@ -12,7 +12,9 @@ from torch import nn
 
 from pose.codecs import CODECS, build_codec
 from pose.geometry import box_center_extent
-from pose.inference.predict import Predictor, predict_keypoints
+from pose.inference.boxes import Boxes
+from pose.inference.predict import predict_keypoints, torch_runtime
+from pose.inference.predictor import Predictor
 from pose.skeleton import Skeleton
 
 SIZE = (96, 128)
@@ -71,8 +73,10 @@ PLACES = np.array([[[60, 50], [40, 90], [85, 110]], [[210, 60], [190, 120], [240
 BOXES = np.array([[20, 20, 110, 140], [165, 30, 265, 150]], np.float32)
 
 
-def spot_predictor(codec="dark", **options):
-    return Predictor(ColourNetwork(), build_codec(codec, SIZE, 2.0, 4), SPOTS, CPU, **options)
+def spot_predictor(codec="dark", flip=True, model=None, **options):
+    model = model or ColourNetwork()
+    runtime = torch_runtime(model, build_codec(codec, SIZE, 2.0, 4), SPOTS, CPU, flip=flip)
+    return Predictor(runtime, **options)
 
 
 @pytest.mark.parametrize("name", [name for name in CODECS if name != "simcc"])
@@ -107,7 +111,8 @@ def test_without_flip_it_is_one_look():
 @pytest.mark.parametrize(("codec", "flip"), [("dark", False), ("dark", True), ("gaussian", True)])
 def test_people_are_found_in_image_pixels(codec, flip):
     """Within half a cell of the crop: 2 input pixels, here at most 3 image pixels."""
-    poses = spot_predictor(codec, flip=flip)(picture_of_spots(PLACES), BOXES, np.array([0.9, 0.4]))
+    given = Boxes(BOXES, np.array([0.9, 0.4]))
+    poses = spot_predictor(codec, flip=flip)(picture_of_spots(PLACES), given)
     assert np.abs(poses.keypoints - PLACES).max() < (1.0 if codec == "dark" else 3.0)
     assert (poses.scores > 0.5).all()
     assert np.array_equal(poses.boxes, BOXES)
@@ -120,9 +125,9 @@ def test_many_are_found_as_one_by_one():
     image = picture_of_spots(PLACES)
     boxes = BOXES[[0, 1, 0, 1, 1]] + np.arange(5, dtype=np.float32)[:, None]
     together = spot_predictor(batch_size=64)(image, boxes)
-    in_twos = spot_predictor(batch_size=2)
-    poses = in_twos(image, boxes)
-    assert in_twos.model.crops_seen == [2, 2, 2, 2, 1, 1], "each batch is seen twice, once mirrored"
+    model = ColourNetwork()
+    poses = spot_predictor(model=model, batch_size=2)(image, boxes)
+    assert model.crops_seen == [2, 2, 2, 2, 1, 1], "each batch is seen twice, once mirrored"
     one_by_one = spot_predictor()
     for i in range(5):
         alone = one_by_one(image, boxes[i : i + 1])
@@ -176,11 +181,11 @@ def test_sides_are_swapped_back():
 
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4)), [], np.zeros(0)])
 def test_no_boxes_no_poses(boxes):
-    predictor = spot_predictor()
-    poses = predictor(picture_of_spots(PLACES), boxes)
+    model = ColourNetwork()
+    poses = spot_predictor(model=model)(picture_of_spots(PLACES), boxes)
     assert len(poses) == 0
     assert poses.keypoints.shape == (0, 3, 2)
-    assert predictor.model.crops_seen == []
+    assert model.crops_seen == []
 
 
 @pytest.mark.parametrize(
@@ -209,5 +214,5 @@ def test_another_kind_of_image_is_named(image):
 
 def test_a_network_is_evaluated_not_trained():
     model = nn.Sequential(nn.BatchNorm2d(3), nn.AvgPool2d(4))
-    Predictor(model, build_codec("dark", SIZE, 2.0, 4), SPOTS, CPU)
+    torch_runtime(model, build_codec("dark", SIZE, 2.0, 4), SPOTS, CPU)
     assert not model.training

@@ -10,7 +10,7 @@ from torch import Tensor
 from pose.models.layouts import NESTS, bare_names, tensors_of, turned_to_rgb
 from pose.models.pose_model import IMAGENET_MEAN, IMAGENET_STD, build_model
 from pose.models.weights import ARRAY_PARTS, load_weights, read_tensors
-from pose.models.zoo import WEIGHTS, find_row
+from pose.models.zoo import SHORT_NAMES, WEIGHTS, find_row
 from pose.published import config_of, expected_tensors
 from tests.models.test_weights import imagenet_leftovers
 
@@ -149,6 +149,19 @@ def test_every_row_is_whole():
     assert find_row("hrnet_w32_coco_384x288").sigma == 3
     bgr = {name for name, row in WEIGHTS.items() if row.bgr}
     assert bgr == {n for n, r in WEIGHTS.items() if r.page and n.startswith("simplebaseline")}
+
+
+def test_a_short_name_is_the_best_row_that_can_be_fetched():
+    for short, name in SHORT_NAMES.items():
+        row = find_row(short)
+        assert row.name == name and row.address
+        rivals = [
+            other
+            for other in WEIGHTS.values()
+            if (other.model, other.input_size, other.skeleton) == (row.model, (192, 256), "coco_17")
+            and other.address
+        ]
+        assert row.reported == max(rival.reported for rival in rivals)
 
 
 def test_every_row_has_a_config():

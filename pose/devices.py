@@ -1,0 +1,49 @@
+"""Which of the machine's processors a network runs on, by the names torch gives them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch is loaded by whoever asks for a device, not by `pose --help`
+    import torch
+
+logger = logging.getLogger(__name__)
+
+DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" takes CUDA, else MPS, else the CPU, and the log says which.
+
+    ValueError for a name that is none, or a device that this machine lacks.
+    """
+    import torch
+
+    if not DEVICE_PATTERN.fullmatch(name):
+        raise ValueError(f"device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        check_cuda(device)
+    if device.type == "mps" and not has_mps:
+        raise ValueError(f"device {name}: this machine or this torch has no MPS; try auto or cpu")
+    label = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device
+    logger.info("device: %s", label)
+    return device
+
+
+def check_cuda(device: torch.device) -> None:
+    """ValueError if CUDA, or the device of that number, is not there."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device}: torch {torch.__version__} finds no CUDA here; try auto or cpu"
+        )
+    count = torch.cuda.device_count()
+    if device.index is not None and device.index >= count:
+        raise ValueError(f"device {device}: there are {count} CUDA devices, numbered from 0")
