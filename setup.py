@@ -48,7 +48,10 @@ setup(
         "test": [
             "pytest",
             "hypothesis",
+            "motmetrics",
             "onnxruntime",
+            "pandas",
+            "trackeval",
             "ruff==0.17.*",
             "mypy>=2.4",
             "setuptools>=70",

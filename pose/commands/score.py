@@ -1,6 +1,7 @@
 """`pose score`: the figures of a result file that already exists; no network involved.
 
-COCO's files give its ten figures, MPII's (.mat) PCKh.
+COCO's files give its ten figures, MPII's (.mat) PCKh, PoseTrack's mAP and, where people were
+followed, MOTA, IDF1 and HOTA.
 """
 
 import argparse
@@ -19,20 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "results",
         type=Path,
         metavar="RESULTS",
-        help="keypoint results: a .json in COCO's form, or a .mat with MPII's preds",
+        help="keypoint results: a .json in COCO's form, a .mat with MPII's preds, or PoseTrack's "
+        "folder of sequences",
     )
     parser.add_argument(
         "--annotations",
         type=Path,
         required=True,
         metavar="GT",
-        help="the keypoint labels: COCO's annotation file, or MPII's gt_valid.mat",
+        help="the keypoint labels: COCO's annotation file, MPII's gt_valid.mat, or PoseTrack's "
+        "folder of sequences",
     )
     parser.add_argument(
         "--format",
         choices=FIGURES,
         default="coco",
-        help="whose figures two .json files give (default: coco)",
+        help="whose figures files other than MPII's give (default: coco)",
     )
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the figures there too (no members: null)"

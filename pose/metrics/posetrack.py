@@ -1,14 +1,18 @@
-"""PoseTrack18's mAP, as its evaluation program (poseval) computes it; figures are fractions.
+"""PoseTrack18's mAP and MOTA, as its evaluation program (poseval) computes them, and the figures of
+people followed as a whole. Figures are fractions.
 
 A keypoint is found within 0.5 head sizes; a head size is 0.6 times the diagonal of `bbox_head`.
 In a frame every prediction goes to the person of whom it finds the largest share, a person keeps
 the best such prediction, and everything else counts as false. Each of 15 keypoints has its AP over
 all frames by the keypoints' own scores. Points in ignored regions are taken away on both sides, and
 frames without annotations do not count.
+
+Where predictions have a `track_id`, each of the 15 keypoints is followed for itself by CLEAR MOT
+(Andriluka et al. 2018); which person a prediction goes to for mAP plays no part in that.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,18 @@ import numpy as np
 
 from pose.metrics.coco_files import GroundTruth
 from pose.metrics.coco_score import entries_of
-from pose.metrics.posetrack_files import read_sequences
-from pose.records import numbers, require
+from pose.metrics.posetrack_files import read_sequences, sequence_of
+from pose.metrics.posetrack_frames import (
+    UNTRACKED,
+    Frame,
+    by_sequence,
+    followed_keypoints,
+    followed_people,
+)
+from pose.metrics.tracking import clear_counts, tracking_figures
+from pose.records import finite, numbers, require, whole
+
+logger = logging.getLogger(__name__)
 
 THRESHOLD = 0.5
 HEAD_SHARE = 0.6
@@ -38,49 +52,64 @@ GROUPS = {
 
 def score_posetrack(results: Path | list[dict[str, Any]], truth: GroundTruth) -> dict[str, float]:
     """ "mAP", the mean of 15 keypoints, and that of each of `GROUPS`; nan where none is labelled.
+    Where results have a `track_id`, the figures of `score_tracks` too.
 
-    Results are entries in COCO's form, or the folder of `write_sequences`. ValueError of one line
-    names the file, the entry and the field.
+    Results are entries in COCO's form, or what `read_sequences` takes. ValueError of one line names
+    the file, the entry and the field.
     """
     if isinstance(results, Path):
         results = read_sequences(results)
     entries = entries_of(results, truth)
+    tracked = any("track_id" in entry for entry in results)
+    for number, (entry, given) in enumerate(zip(entries, results, strict=True)):
+        where = f"results: entry {number}"
+        require(given, ("track_id",) if tracked else (), where)
+        entry["track_id"] = whole(given.get("track_id", UNTRACKED), f"{where}: track_id")
     names = [name for name in truth.skeleton.keypoints if name not in UNSCORED]
     columns = [truth.skeleton.index(name) for name in names]
+    frames = list(_frames(entries, truth, columns, tracked=tracked))
+    figures = score_keypoints(frames, names)
+    return figures | score_tracks(frames, names, truth.sigmas[columns]) if tracked else figures
+
+
+def score_keypoints(frames: Sequence[Frame], names: Sequence[str]) -> dict[str, float]:
+    """ "mAP" and that of `GROUPS`; names are those of the frames' keypoints."""
     scores: list[list[float]] = [[] for _ in names]
     found: list[list[bool]] = [[] for _ in names]
     labelled = np.zeros(len(names), dtype=np.int64)
-    for frame in _frames(entries, truth, columns):
+    for frame in frames:
         labelled += frame.has_truth.sum(axis=0)
         hits = matched(frame)
         for k in range(len(names)):
             has = frame.has_predicted[:, k]
             scores[k] += frame.scores[has, k].tolist()
             found[k] += hits[has, k].tolist()
-    ap = {
-        name: average_precision(np.array(scores[k]), np.array(found[k], bool), int(labelled[k]))
-        for k, name in enumerate(names)
+    ap = [
+        average_precision(np.array(scores[k]), np.array(found[k], bool), int(labelled[k]))
+        for k in range(len(names))
+    ]
+    return {"mAP": _mean(ap), **_of_groups(ap, names)}
+
+
+def score_tracks(
+    frames: Sequence[Frame], names: Sequence[str], sigmas: np.ndarray
+) -> dict[str, float]:
+    """PoseTrack's "MOTA", the mean of the keypoints, that of `GROUPS`, "MOTP", "Precision" and
+    "Recall"; then `tracking_figures` of people, by OKS with sigmas (K,)."""
+    sequences = by_sequence(frames)
+    clear = [
+        clear_counts([followed_keypoints(s, k) for s in sequences], 1 - THRESHOLD)
+        for k in range(len(names))
+    ]
+    mota = [counts.mota for counts in clear]
+    return {
+        "MOTA": _mean(mota),
+        **{f"MOTA {group}": value for group, value in _of_groups(mota, names).items()},
+        "MOTP": _mean([counts.motp for counts in clear]),
+        "Precision": _mean([counts.precision for counts in clear]),
+        "Recall": _mean([counts.recall for counts in clear]),
+        **tracking_figures([followed_people(s, sigmas) for s in sequences]),
     }
-    groups = {group: _mean([ap[name] for name in members]) for group, members in GROUPS.items()}
-    return {"mAP": _mean(list(ap.values())), **groups}
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """P predictions and G people of one frame, with K keypoints of which some may be absent."""
-
-    predicted: np.ndarray
-    """(P, K, 2) image pixels."""
-    scores: np.ndarray
-    """(P, K)."""
-    has_predicted: np.ndarray
-    """(P, K) bool."""
-    truth: np.ndarray
-    """(G, K, 2) image pixels."""
-    has_truth: np.ndarray
-    """(G, K) bool."""
-    head_sizes: np.ndarray
-    """(G,) pixels."""
 
 
 def matched(frame: Frame) -> np.ndarray:
@@ -122,38 +151,83 @@ def inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 
 
 def _frames(
-    entries: Sequence[Mapping[str, Any]], truth: GroundTruth, columns: list[int]
+    entries: Sequence[Mapping[str, Any]], truth: GroundTruth, columns: list[int], *, tracked: bool
 ) -> Iterator[Frame]:
-    """The annotated frames, without what lies in ignored regions."""
-    people: dict[int, list[np.ndarray]] = {}
-    heads: dict[int, list[float]] = {}
+    """The annotated frames in the order of the file; people's ids are `UNTRACKED` unless `tracked`.
+
+    A person's id that stands twice in a frame counts twice, with a warning.
+    """
+    people: dict[int, list[tuple[Any, ...]]] = {}
+    needed = ["image_id", "keypoints", "bbox_head", "bbox", "area"] + tracked * ["track_id"]
     size = 3 * truth.skeleton.num_keypoints
     for number, entry in enumerate(truth.dataset["annotations"]):
         where = f"{truth.source}: annotation {number}"
-        require(entry, ("image_id", "keypoints", "bbox_head"), where)
-        box = numbers(entry["bbox_head"], 4, f"{where}: bbox_head")
+        require(entry, needed, where)
         triplets = numbers(entry["keypoints"], size, f"{where}: keypoints").reshape(-1, 3)
-        people.setdefault(int(entry["image_id"]), []).append(triplets[columns])
-        heads.setdefault(int(entry["image_id"]), []).append(HEAD_SHARE * float(np.hypot(*box[2:])))
-    found: dict[int, list[np.ndarray]] = {}
-    for entry in entries:
-        triplets = np.asarray(entry["keypoints"], np.float64).reshape(-1, 3)
-        found.setdefault(entry["image_id"], []).append(triplets[columns])
-    for number, image in enumerate(truth.dataset["images"]):
-        if int(image["id"]) not in people:
-            continue
-        labels = np.array(people[int(image["id"])])
-        predicted = np.array(found.get(int(image["id"]), [])).reshape(-1, len(columns), 3)
-        # as the program: a point is there unless all three of its numbers are 0
-        has_truth = (labels != 0).any(axis=-1)
-        has_predicted = np.ones(predicted.shape[:2], dtype=bool)
-        for region in _regions(image, f"{truth.source}: images[{number}]"):
-            has_truth &= ~inside(labels[..., :2], region)
-            has_predicted &= ~inside(predicted[..., :2], region)
-        yield Frame(
-            *(predicted[..., :2], predicted[..., 2], has_predicted),
-            *(labels[..., :2], has_truth, np.array(heads[int(image["id"])])),
+        head_box = numbers(entry["bbox_head"], 4, f"{where}: bbox_head")
+        track_id = whole(entry["track_id"], f"{where}: track_id") if tracked else UNTRACKED
+        box, area = numbers(entry["bbox"], 4, f"{where}: bbox"), finite(entry["area"], where)
+        people.setdefault(int(entry["image_id"]), []).append(
+            (triplets[columns], HEAD_SHARE * np.hypot(*head_box[2:]), box, area, track_id)
         )
+    found: dict[int, list[tuple[np.ndarray, int]]] = {}
+    for entry in entries:
+        triplets = np.asarray(entry["keypoints"]).reshape(-1, 3)[columns]
+        found.setdefault(entry["image_id"], []).append((triplets, entry["track_id"]))
+    twice = 0
+    for number, image in enumerate(truth.dataset["images"]):
+        image_id, where = int(image["id"]), f"{truth.source}: images[{number}]"
+        if image_id in people:
+            require(image, ("file_name",), where)
+            regions = list(_regions(image, where))
+            frame = _frame(sequence_of(image), people[image_id], found.get(image_id, []), regions)
+            twice += len(frame.truth_ids) - len(np.unique(frame.truth_ids))
+            yield frame
+    if twice and tracked:
+        logger.warning("%s: %d track ids stand twice in a frame", truth.source, twice)
+
+
+def _frame(
+    sequence: str,
+    people: Sequence[tuple[Any, ...]],
+    found: Sequence[tuple[Any, ...]],
+    regions: list[np.ndarray],
+) -> Frame:
+    """One frame, without what lies in ignored regions."""
+    labels, head_sizes, boxes, areas, truth_ids = map(np.array, zip(*people, strict=True))
+    predicted = np.array([triplets for triplets, _ in found]).reshape(-1, *labels.shape[1:])
+    # as the program: a point is there unless all three of its numbers are 0
+    has_truth, has_predicted = (labels != 0).any(axis=-1), (predicted != 0).any(axis=-1)
+    # where someone without labels is, nobody knows what is right either
+    nameless = boxes[~has_truth.any(axis=1)]
+    unknown = has_predicted & _inside_any(predicted, [*regions, *map(_corners, nameless)])
+    return Frame(
+        sequence=sequence,
+        predicted=predicted[..., :2],
+        scores=predicted[..., 2],
+        has_predicted=has_predicted & ~_inside_any(predicted, regions),
+        predicted_ids=np.array([track_id for _, track_id in found], dtype=np.int64),
+        ignored=2 * unknown.sum(axis=1) > has_predicted.sum(axis=1),
+        truth=labels[..., :2],
+        has_truth=has_truth & ~_inside_any(labels, regions),
+        truth_ids=truth_ids,
+        head_sizes=head_sizes,
+        areas=areas,
+    )
+
+
+def _inside_any(triplets: np.ndarray, polygons: Sequence[np.ndarray]) -> np.ndarray:
+    """(...) bool: which points of triplets (..., 3) lie in one of the polygons."""
+    found = np.zeros(triplets.shape[:-1], dtype=bool)
+    for polygon in polygons:
+        found |= inside(triplets[..., :2], polygon)
+    return found
+
+
+def _corners(box_xywh: np.ndarray) -> np.ndarray:
+    """A box as a polygon (4, 2)."""
+    x, y, width, height = box_xywh
+    return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
 
 
 def _regions(image: Mapping[str, Any], where: str) -> Iterator[np.ndarray]:
@@ -167,7 +241,13 @@ def _regions(image: Mapping[str, Any], where: str) -> Iterator[np.ndarray]:
         yield np.column_stack([across, down])
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     """Of those that exist."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _of_groups(values: Sequence[float], names: Sequence[str]) -> dict[str, float]:
+    """The mean of each of `GROUPS`, of the values (K,) of keypoints with these names."""
+    by_name = dict(zip(names, values, strict=True))
+    return {group: _mean([by_name[n] for n in members]) for group, members in GROUPS.items()}
