@@ -1,34 +1,26 @@
 """Images in and out: RGB uint8 (H, W, 3) inside the package, whatever the file holds.
 
-JPEG, PNG, WebP and BMP are read. Their headers are looked at first: OpenCV fills what a truncated
-file lacks with grey or with nothing at all, and would unpack a few kilobytes into gigabytes.
-The EXIF orientation is ignored for data sets, whose annotations are in stored coordinates, and
-applied for a user's own photo.
+JPEG, PNG, WebP, GIF, TIFF and BMP are read, of an animation the first frame. The EXIF orientation
+is ignored for data sets, whose annotations are in stored coordinates, and applied for a user's own
+photo.
 """
 
 import os
-import re
-import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import cv2
 import numpy as np
 
 from pose.files import replacing
-from pose.geometry import Size
+from pose.image_headers import HeaderError, check_size, read_header
+from pose.pillow_images import decode_flat
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-MAX_PIXELS = 2**28
-"""Larger pictures are refused before they are decoded (268 megapixels, 0.8 GB)."""
+WRITTEN_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+IMAGE_SUFFIXES = (*WRITTEN_SUFFIXES, ".tif", ".tiff", ".gif", ".apng")
 MAX_BYTES = 2**30
 """Larger files are refused before they are read."""
-
-
-class _HeaderError(Exception):
-    """Why the bytes are no whole image of the kind they begin as."""
 
 
 def read_image(path: str | os.PathLike[str], *, apply_exif: bool = True) -> np.ndarray:
@@ -40,20 +32,21 @@ def read_image(path: str | os.PathLike[str], *, apply_exif: bool = True) -> np.n
 
 
 def decode_image(data: bytes, name: str, *, apply_exif: bool = False) -> np.ndarray:
-    """An encoded image as (H, W, 3) uint8 RGB: grey is repeated, alpha dropped, 16 bits cut to 8.
+    """An encoded image as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are cut to the upper 8.
 
-    ValueError, which begins with `name`, where `data` is empty, no image, truncated, damaged or
-    larger than MAX_PIXELS.
+    What is transparent shows white. A TIFF's orientation is applied always. ValueError, which
+    begins with `name`, where `data` is empty, no image, truncated, damaged or larger than
+    MAX_PIXELS.
     """
     try:
-        width, height = _image_size(data)
-    except _HeaderError as error:
+        header = read_header(data)
+    except HeaderError as error:
         raise ValueError(f"{name}: {error}") from None
-    if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"{name}: {width} x {height} pixels are more than the limit of {MAX_PIXELS}; "
-            "scale the image down"
-        )
+    check_size(header.size, name)
+    if not header.whole:
+        raise ValueError(f"{name}: truncated {header.format}; fetch the file again")
+    if header.has_alpha or header.num_frames > 1 or header.format == "GIF":
+        return decode_flat(data, name, apply_exif=apply_exif)
     flags = cv2.IMREAD_COLOR if apply_exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -61,25 +54,26 @@ def decode_image(data: bytes, name: str, *, apply_exif: bool = False) -> np.ndar
         image = None
     if image is None:
         raise ValueError(f"{name}: damaged image, it cannot be decoded; fetch the file again")
-    return _swap_red_blue(image)
+    return swap_red_blue(image)
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray, *, quality: int = 92) -> None:
     """Writes (H, W, 3) uint8 RGB in the format of the suffix; `quality` is for JPEG and WebP.
 
     The file appears whole or not at all, its folder is made if need be. ValueError for a suffix
-    that is not in IMAGE_SUFFIXES.
+    that is not in WRITTEN_SUFFIXES.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ValueError(f"{path}: cannot write '{suffix}'; use one of {', '.join(IMAGE_SUFFIXES)}")
+    if suffix not in WRITTEN_SUFFIXES:
+        known = ", ".join(WRITTEN_SUFFIXES)
+        raise ValueError(f"{path}: cannot write '{suffix}'; use one of {known}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"{path}: expected (H, W, 3) uint8, got {image.shape} {image.dtype}")
     jpeg, webp = cv2.IMWRITE_JPEG_QUALITY, cv2.IMWRITE_WEBP_QUALITY
     option = {".jpg": jpeg, ".jpeg": jpeg, ".webp": webp}.get(suffix)
     options = [] if option is None else [option, quality]
-    done, data = cv2.imencode(suffix, _swap_red_blue(image), options)
+    done, data = cv2.imencode(suffix, swap_red_blue(image), options)
     if not done:
         raise ValueError(f"{path}: OpenCV cannot encode {image.shape} as '{suffix}'")
     with replacing(path, durable=False) as temporary:
@@ -182,8 +176,9 @@ class ImageFolder:
         return self._zip
 
 
-def _swap_red_blue(image: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # its own inverse; OpenCV's files are BGR
+def swap_red_blue(image: np.ndarray) -> np.ndarray:
+    """RGB of OpenCV's BGR and the other way round."""
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # its own inverse
 
 
 def _read_file(path: Path) -> bytes:
@@ -207,94 +202,3 @@ def _check_relative(name: str, folder: Path) -> None:
             f"{folder}: image name {name!r} leads outside the folder; expected a relative name "
             "without '..'"
         )
-
-
-def _image_size(data: bytes) -> Size:
-    """(width, height) as stored, from the header of a whole file."""
-    if not data:
-        raise _HeaderError("empty file, expected an image")
-    for magic, reader in _READERS.items():
-        if data.startswith(magic):
-            try:
-                width, height = reader(data)
-            except (struct.error, IndexError):
-                raise _HeaderError("truncated image; fetch the file again") from None
-            if width < 1 or height < 1:
-                raise _HeaderError("damaged image without width or height")
-            return width, height
-    head = data[:256].lstrip().lower()
-    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise _HeaderError("a web page, not an image; its download failed, fetch the file again")
-    raise _HeaderError("not a JPEG, PNG, WebP or BMP image")
-
-
-# Behind a scan header come compressed bytes, in which FF is followed by 00 or a restart marker.
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-
-
-def _jpeg_size(data: bytes) -> Size:
-    """Walks the markers (ITU T.81, annex B) up to the end-of-image marker.
-
-    A search for the last two bytes would be fooled by an embedded thumbnail's end or by padding.
-    """
-    size, at = None, 2
-    while True:
-        found = _NEXT_MARKER.search(data, at)
-        if found is None:
-            raise _HeaderError("truncated JPEG; fetch the file again")
-        marker, at = data[found.end() - 1], found.end()
-        if marker == 0xD9:
-            break
-        if marker == 0x01:  # the one other marker that stands without a length
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
-            height, width = struct.unpack_from(">HH", data, at + 3)
-            size = (width, height)
-        at += struct.unpack_from(">H", data, at)[0]
-    if size is None:
-        raise _HeaderError("truncated JPEG without a picture; fetch the file again")
-    return size
-
-
-def _png_size(data: bytes) -> Size:
-    """Walks the chunks up to IEND."""
-    at = 8
-    while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        at += 12 + length
-        if at > len(data):
-            raise _HeaderError("truncated PNG; fetch the file again")
-        if kind == b"IEND":
-            return struct.unpack_from(">II", data, 16)
-
-
-def _webp_size(data: bytes) -> Size:
-    length, form, kind = struct.unpack_from("<I4s4s", data, 4)
-    if form != b"WEBP":
-        raise _HeaderError("not a JPEG, PNG, WebP or BMP image")
-    if 8 + length > len(data):
-        raise _HeaderError("truncated WebP; fetch the file again")
-    if kind == b"VP8X":
-        canvas = data[24:30]
-        return int.from_bytes(canvas[:3], "little") + 1, int.from_bytes(canvas[3:], "little") + 1
-    if kind == b"VP8L":
-        bits = struct.unpack_from("<I", data, 21)[0]
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return width & 0x3FFF, height & 0x3FFF
-
-
-def _bmp_size(data: bytes) -> Size:
-    length, header = struct.unpack_from("<I", data, 2)[0], struct.unpack_from("<I", data, 14)[0]
-    if length > len(data):
-        raise _HeaderError("truncated BMP; fetch the file again")
-    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
-    return width, abs(height)  # a negative height stores the rows from the top
-
-
-_READERS: dict[bytes, Callable[[bytes], Size]] = {
-    b"\xff\xd8\xff": _jpeg_size,
-    b"\x89PNG\r\n\x1a\n": _png_size,
-    b"RIFF": _webp_size,
-    b"BM": _bmp_size,
-}

@@ -92,6 +92,8 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> 
         hint = kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if kind is str and value is None:  # `key=` of a command line, `key:` of a file
+        value = ""
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if kind is tuple and isinstance(value, list | tuple):

@@ -235,7 +235,16 @@ class Predict:
         high=1,
     )
     keypoint_threshold: float = setting(
-        0.2, "Keypoints up to this score are not drawn.", low=0, high=1
+        0.2,
+        "Keypoints up to this score are not drawn, and do not count in tracking.",
+        low=0,
+        high=1,
+    )
+    detector_interval: int = setting(
+        1,
+        "Frames from one look of the detector to the next where people are tracked; it looks "
+        "sooner where somebody is lost.",
+        low=1,
     )
 
 

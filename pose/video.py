@@ -1,55 +1,53 @@
 """Videos in and out: frames are (H, W, 3) uint8 RGB, times are seconds since the first frame.
 
-Written is H.264 in mp4 as every browser plays it (yuv420p, even sides, index in front). Read is
-what FFmpeg decodes, from local files only: neither playlists nor links in a file are followed.
+Read is what FFmpeg decodes from a file or a stream that the user named (`pose.video_source`), the
+frames of animated images, and cameras. Written is H.264 in mp4 (`pose.video_writer`).
 """
 
-import logging
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from pose.files import replacing
 from pose.geometry import Size
+from pose.image_headers import header_of, is_animation
+from pose.pillow_images import animation_frames
+from pose.video_decoding import Clock, decoded
+from pose.video_source import (
+    VIDEO_SUFFIXES,
+    Kind,
+    Source,
+    camera_fps,
+    camera_frames,
+    kind_of,
+    opened,
+    opened_camera,
+    video_stream,
+)
+from pose.video_writer import DEFAULT_FPS, MAX_FPS, MIN_FPS, VideoWriter
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
-logger = logging.getLogger(__name__)
+__all__ = ["VIDEO_SUFFIXES", "Kind", "VideoInfo", "VideoWriter", "kind_of", "probe", "read_frames"]
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
-DEFAULT_FPS = Fraction(25)
-"""Frames a second of a file that states none."""
-
-_TIME_BASE = Fraction(1, 90_000)
-_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
-_BT709 = 1
-"""The code of ITU-R BT.709 for matrix, primaries and transfer (ITU-T H.273): untagged or BT.601
-colours come out tinted in players that take BT.709 for granted."""
-_LIMITED_RANGE = 1
-
-# Containers that hold their own pictures. Not among them: playlists (hls, dash, concat) and image
-# sequences, which open further files.
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,mjpeg,"
-    "h264,hevc,ivf,mxf,dv,m4v,obu,av1"
-)
-_INPUT_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+_OTHERS = {"image": "a single picture", "folder": "a folder"}
+_LEAST_STEP = Fraction(1, 90_000)
+_TAGGED = {1, 4, 5, 6, 7, 9}
+"""Codes of the colour matrices that swscale knows (ITU-T H.273)."""
+_HD_HEIGHT = 720
+"""From so many rows on, colours that state no matrix are BT.709, else BT.601, as in players."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file says of itself."""
+    """What a video says of itself."""
 
     size: Size
     """(width, height) as `read_frames` gives them, turned upright."""
@@ -61,175 +59,145 @@ class VideoInfo:
     """Seconds; None where the file does not state it."""
 
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """What video `path` states of itself; reads its first frame. Errors as of `read_frames`."""
-    with _opened(Path(path)) as (container, stream):
-        first = next(_decoded(container, stream, Path(path)))
-        height, width = _rgb(first).shape[:2]
+def probe(source: Source) -> VideoInfo:
+    """What a video states of itself; reads its first frame. Errors as of `read_frames`."""
+    return _PROBES[_way_to_read(source)](source)
+
+
+def read_frames(source: Source) -> Iterator[tuple[np.ndarray, float]]:
+    """The frames of a video file, an animated image, a stream or a camera, each with its time.
+
+    Frames are (H, W, 3) uint8 RGB in the order they are shown, turned upright as the file asks
+    (telephones store their videos lying) and all of the first one's size: others are scaled to
+    fit, with black at the sides. Times are seconds since the first frame and grow from each to the
+    next. Damaged stretches are skipped with a warning. A camera or a stream goes on until it ends.
+    FileNotFoundError where there is no file, ValueError where it is no video.
+    """
+    return _READERS[_way_to_read(source)](source)
+
+
+def _way_to_read(source: Source) -> str:
+    """One of "camera", "animation" and "container"; ValueError where `source` is no video."""
+    kind = kind_of(source)
+    if kind == "camera":
+        return "camera"
+    if kind in ("image", "folder"):
+        raise ValueError(f"{source}: a video was expected, this is {_OTHERS[kind]}")
+    return "animation" if kind == "video" and is_animation(Path(source)) else "container"
+
+
+def _probe_camera(source: Source) -> VideoInfo:
+    with opened_camera(source) as capture:
+        image, _ = next(camera_frames(capture, source))
+        return VideoInfo((image.shape[1], image.shape[0]), camera_fps(capture), None, None)
+
+
+def _read_camera(source: Source) -> Iterator[tuple[np.ndarray, float]]:
+    with opened_camera(source) as capture:
+        yield from camera_frames(capture, source)
+
+
+def _probe_animation(source: Source) -> VideoInfo:
+    path = Path(source)
+    seconds = [shown_for for _, shown_for in animation_frames(path)]
+    fps = Fraction(len(seconds) / sum(seconds)).limit_denominator(1001)
+    return VideoInfo(header_of(path).size, fps, len(seconds), sum(seconds))
+
+
+def _read_animation(source: Source) -> Iterator[tuple[np.ndarray, float]]:
+    time = 0.0
+    for image, shown_for in animation_frames(Path(source)):
+        yield image, time
+        time += shown_for
+
+
+def _probe_container(source: Source) -> VideoInfo:
+    with opened(source) as container:
+        stream = video_stream(container, source)
+        first = next(decoded(container, stream, source))
+        size = (first.height, first.width) if _quarters(first) % 2 else (first.width, first.height)
         duration = None
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
         elif container.duration is not None:
             duration = container.duration / 1e6  # microseconds
-        return VideoInfo((width, height), _fps(stream), stream.frames or None, duration)
+        return VideoInfo(size, _fps(stream), stream.frames or None, duration)
 
 
-def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, float]]:
-    """The frames of video `path`, in the order they are shown, each with its time.
+def _read_container(source: Source) -> Iterator[tuple[np.ndarray, float]]:
+    from av.video.reformatter import VideoReformatter
 
-    Frames are (H, W, 3) uint8 RGB, turned upright as the file asks (telephones store their videos
-    lying); times are seconds since the first frame. Damaged stretches are skipped with a warning.
-    FileNotFoundError where there is no file, ValueError where it is no video.
-    """
-    with _opened(Path(path)) as (container, stream):
-        start, time, step = None, 0.0, float(1 / _fps(stream))
-        for i, frame in enumerate(_decoded(container, stream, Path(path))):
-            if frame.pts is not None and frame.time_base is not None:
-                start = frame.time if start is None else start
-                time = frame.time - start
-            elif i > 0:
-                time += step
-            yield _rgb(frame), time
+    reformatter = VideoReformatter()  # a new one for every frame is half as fast
+    with opened(source) as container:
+        stream = video_stream(container, source)
+        size = None
+        for frame, time in _timed(decoded(container, stream, source), stream):
+            image = _rgb(frame, reformatter)
+            size = (image.shape[1], image.shape[0]) if size is None else size
+            yield _fit(image, size), time
 
 
-class VideoWriter:
-    """Writes an mp4 that plays in a browser; a context manager.
-
-    Every frame given is a frame of the file. The file appears whole at the end of the `with` block
-    or, where that ends in an error, not at all. An odd side is padded by repeating its last pixel.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], fps: Fraction | float = DEFAULT_FPS) -> None:
-        """fps is the spacing of frames that bring no time of their own."""
-        self.path = Path(path)
-        if self.path.suffix.lower() != ".mp4":
-            raise ValueError(f"{self.path}: videos are written as .mp4; give a name that ends so")
-        if not 0 < fps <= 1000:
-            raise ValueError(f"{self.path}: expected 0 < fps <= 1000, got {fps}")
-        self.fps = Fraction(fps).limit_denominator(1001)
-        self.num_frames = 0
-        self._last_tick = -1
-        self._open = ExitStack()
-
-    def __enter__(self) -> "VideoWriter":
-        import av
-
-        self._encoder = next((name for name in _ENCODERS if name in av.codecs_available), None)
-        if self._encoder is None:
-            raise ValueError(
-                f"{self.path}: this build of PyAV has no H.264 encoder; install one with libx264 "
-                "(the wheels of the package 'av' have it)"
-            )
-        with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(self.path))
-            options = {"movflags": "+faststart"}
-            container = av.open(str(temporary), "w", format="mp4", container_options=options)
-            self._container = stack.enter_context(container)
-            self._open = stack.pop_all()
-        return self
-
-    def write(self, image: np.ndarray, time: float | None = None) -> None:
-        """Adds (H, W, 3) uint8 RGB, shown at `time` seconds, or 1 / fps after the frame before.
-
-        Times that do not grow are moved on by the least step. ValueError where the size changes.
-        """
-        import av
-
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"{self.path}: expected (H, W, 3) uint8, got {image.shape}")
-        height, width = image.shape[:2]
-        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if self.num_frames == 0:
-            self._open_stream((even.shape[1], even.shape[0]))
-        if even.shape[:2] != (self._stream.height, self._stream.width):
-            raise ValueError(
-                f"{self.path}: frame {self.num_frames} is {width} x {height}, the first one was "
-                f"{self._stream.width} x {self._stream.height}; all must have one size"
-            )
-        step = round(1 / (self.fps * _TIME_BASE))
-        following = self._last_tick + step if self.num_frames else 0
-        tick = following if time is None else round(time / _TIME_BASE)
-        self._last_tick = max(tick, self._last_tick + 1)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24").reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )
-        frame.pts, frame.time_base, frame.duration = self._last_tick, _TIME_BASE, step
-        self._container.mux(self._stream.encode(frame))
-        self.num_frames += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self._open.__exit__(kind, error, trace)
-            return
-        with self._open:
-            if self.num_frames == 0:
-                raise ValueError(f"{self.path}: no frame was given, so no video was written")
-            self._container.mux(self._stream.encode(None))
-
-    def _open_stream(self, size: Size) -> None:
-        assert self._encoder is not None
-        options = {"crf": "20", "preset": "veryfast"} if self._encoder == "libx264" else {}
-        stream = self._container.add_stream(self._encoder, rate=self.fps, options=options)
-        self._stream = cast("VideoStream", stream)
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = "yuv420p"
-        context = cast("VideoCodecContext", self._stream.codec_context)
-        self._stream.time_base = context.time_base = _TIME_BASE
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED_RANGE
+_PROBES: dict[str, Callable[[Source], VideoInfo]] = {
+    "camera": _probe_camera,
+    "animation": _probe_animation,
+    "container": _probe_container,
+}
+_READERS: dict[str, Callable[[Source], Iterator[tuple[np.ndarray, float]]]] = {
+    "camera": _read_camera,
+    "animation": _read_animation,
+    "container": _read_container,
+}
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-    """The container and its first video stream; FFmpeg's errors become one line."""
-    import av
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such video file")
-    try:
-        # A resolved path cannot be taken for a URL ("http:...") or an option of FFmpeg's.
-        with av.open(str(path.resolve()), "r", container_options=_INPUT_OPTIONS) as container:
-            if not container.streams.video:
-                raise ValueError(f"{path}: holds no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            yield container, stream
-    except av.FFmpegError as error:
-        raise ValueError(f"{path}: cannot be read as a video ({error.strerror})") from None
+def _timed(
+    frames: Iterable["VideoFrame"], stream: "VideoStream"
+) -> Iterator[tuple["VideoFrame", float]]:
+    """Each frame and its seconds since the first; one without a time follows the one before."""
+    step = 1 / _fps(stream)
+    clock, time = Clock(), -step
+    for frame in frames:
+        following = time + step
+        if frame.pts is None or stream.time_base is None:
+            time = following
+        else:
+            stamp = clock.since_start(frame.pts * stream.time_base, following)
+            time = max(stamp, time + _LEAST_STEP)
+        yield frame, float(time)
 
 
-def _decoded(
-    container: "InputContainer", stream: "VideoStream", path: Path
-) -> Iterator["VideoFrame"]:
-    """Every frame that can be decoded, at least one."""
-    import av
-
-    num_frames = num_damaged = 0
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.InvalidDataError:  # commonly: the packets before the first key frame
-            num_damaged += 1
-            continue
-        for frame in frames:
-            num_frames += 1
-            yield frame
-    if num_frames == 0:
-        raise ValueError(f"{path}: holds no frame that can be decoded")
-    if num_damaged:
-        logger.warning("%s: %d damaged packets were skipped", path, num_damaged)
-
-
-def _rgb(frame: "VideoFrame") -> np.ndarray:
+def _rgb(frame: "VideoFrame", reformatter: "VideoReformatter") -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned upright by the display matrix."""
-    quarters = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90 turns
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))
+    from av.video.reformatter import Colorspace
+
+    matrix = None
+    if len(frame.format.components) > 2 and not frame.format.is_rgb:
+        untagged = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
+        matrix = None if frame.colorspace in _TAGGED else untagged
+    # threads=1: it is quicker than handing one frame to several
+    rgb = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, threads=1)
+    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), _quarters(frame)))
+
+
+def _quarters(frame: "VideoFrame") -> int:
+    """Quarter turns, counter-clockwise as np.rot90 turns, that show the frame upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _fit(image: np.ndarray, size: Size) -> np.ndarray:
+    """`image` itself where it has `size`; else scaled to fit into it, black at the sides."""
+    width, height = image.shape[1], image.shape[0]
+    if (width, height) == size:
+        return image
+    scale = min(size[0] / width, size[1] / height)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    fitted = np.zeros((size[1], size[0], 3), np.uint8)
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    fitted[top : top + height, left : left + width] = scaled
+    return fitted
 
 
 def _fps(stream: "VideoStream") -> Fraction:
-    return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+    """Frames a second on average; some files state none, or the ticks of their clock."""
+    stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    return next((rate for rate in stated if rate and MIN_FPS <= rate <= MAX_FPS), DEFAULT_FPS)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "pose"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"skeleton", "geometry", "config", "files", "devices"},
+    {"skeleton", "geometry", "config", "files", "devices", "interrupts"},
     {"structures", "records", "images", "video", "download"},
     {"codecs", "models", "losses", "data", "metrics", "references"},
     {"inference"},
@@ -33,6 +33,18 @@ ROOM_OF = {
     "build_data": "build",
     "build_network": "build",
     "build_predictor": "build",
+    "build_detector": "build",
+    "build_runtime": "build",
+    "scale": "build",
+    "shards": "build",
+    "image_headers": "images",
+    "inputs": "images",
+    "pillow_images": "images",
+    "video": "images",
+    "video_decoding": "images",
+    "video_sound": "images",
+    "video_source": "images",
+    "video_writer": "images",
 }
 """Modules that share a room with another one."""
 

@@ -181,3 +181,11 @@ def test_an_unknown_recipe_is_refused_where_it_stands(tmp_path, value):
     path.write_text(f"recipe: {value}\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml: recipe is .*(hrnet|text)"):
         load_config(path)
+
+
+def test_an_empty_text_is_a_text():
+    assert (
+        load_config("coco/hrnet_w32_256x192", ["data.val_annotations="]).data.val_annotations == ""
+    )
+    with pytest.raises(ConfigError, match="model.name is ''"):
+        load_config("coco/hrnet_w32_256x192", ["model.name="])

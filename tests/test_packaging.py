@@ -17,7 +17,7 @@ import pose
 
 ROOT = Path(__file__).resolve().parents[1]
 
-DISTRIBUTION_OF = {"cv2": "opencv-python", "yaml": "pyyaml"}
+DISTRIBUTION_OF = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow"}
 """Where the name to import is not the name to install."""
 
 

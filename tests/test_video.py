@@ -1,24 +1,19 @@
 """Videos: what is written comes back, frame by frame and on time; what is no video is refused."""
 
+import signal
+import threading
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from pose import video
+from pose import video_decoding, video_writer
 from pose.video import VideoWriter, probe, read_frames
-
-
-def frames(number: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
-    """A bright square that wanders over a grey ground."""
-    made = []
-    for i in range(number):
-        image = np.full((height, width, 3), 90, np.uint8)
-        image[8:24, 2 * i : 2 * i + 16] = (230, 60, 20)
-        made.append(image)
-    return made
+from tests.clips import frames, noise
 
 
 def write(path: Path, images: list[np.ndarray], fps: Fraction | float = 25) -> Path:
@@ -113,18 +108,25 @@ def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> Non
 def test_wrong_frames_and_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"written as \.mp4"):
         VideoWriter(tmp_path / "a.avi")
-    with pytest.raises(ValueError, match="fps"):
-        VideoWriter(tmp_path / "a.mp4", 0)
+    for fps in (0, -1, 1e-5, 1001, float("nan")):
+        with pytest.raises(ValueError, match=f"expected 1/3600 <= fps <= 1000, got {fps}"):
+            VideoWriter(tmp_path / "a.mp4", fps)
     with pytest.raises(ValueError, match="all must have one size"):
         write(tmp_path / "a.mp4", [frames(1)[0], frames(1, 48, 66)[0]])
     with pytest.raises(ValueError, match="uint8"):
         write(tmp_path / "a.mp4", [np.zeros((4, 4), np.uint8)])
 
 
+def test_frames_beyond_h264_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="20000 x 2 pixels at 25 frames a second cannot be encod"):
+        write(tmp_path / "a.mp4", [np.zeros((2, 20_000, 3), np.uint8)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_an_encoder_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "_ENCODERS", ("no_such_encoder",))
+    monkeypatch.setattr(video_writer, "_ENCODERS", ("no_such_encoder",))
     with pytest.raises(ValueError, match=r"no H\.264 encoder"), VideoWriter(tmp_path / "a.mp4"):
         pass
 
@@ -141,31 +143,6 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path: Path, data: bytes) ->
         probe(tmp_path / "none.mp4")
 
 
-def test_playlists_are_not_followed(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", frames(2))
-    playlists = {
-        "a.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n",
-        "a.ffconcat": "ffconcat version 1.0\nfile a.mp4\n",
-    }
-    for name, text in playlists.items():
-        (tmp_path / name).write_text(text)
-        with pytest.raises(ValueError, match="cannot be read as a video"):
-            probe(tmp_path / name)
-
-
-def test_a_cut_video_gives_the_frames_it_has(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.avi"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        rng = np.random.default_rng(0)
-        for image in rng.integers(0, 256, (20, 48, 64, 3), dtype=np.uint8):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
-    whole = (tmp_path / "a.avi").read_bytes()
-    (tmp_path / "a.avi").write_bytes(whole[: len(whole) * 2 // 3])
-    assert 0 < len(list(read_frames(tmp_path / "a.avi"))) < 20
-
-
 def test_a_real_clip_keeps_its_frames(test_data: Path, tmp_path: Path) -> None:
     source = test_data / "video" / "posetrack_5frames.mp4"
     with VideoWriter(tmp_path / "a.mp4", probe(source).fps) as writer:
@@ -174,3 +151,130 @@ def test_a_real_clip_keeps_its_frames(test_data: Path, tmp_path: Path) -> None:
             writer.write(image, time)
             times.append(time)
     assert [t for _, t in read_frames(tmp_path / "a.mp4")] == pytest.approx(times, abs=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 3600.0])
+def test_quick_and_slow_frames(tmp_path: Path, seconds: float) -> None:
+    path = write(tmp_path / "a.mp4", frames(4), 1 / seconds)
+    times = [time for _, time in read_frames(path)]
+    assert times == pytest.approx([i * seconds for i in range(4)], abs=1e-4)
+
+
+def test_an_array_given_may_be_used_again(tmp_path: Path) -> None:
+    shared = np.empty((48, 64, 3), np.uint8)
+    levels = [10, 200, 60, 240, 120]
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for level in levels:
+            shared[:] = level
+            writer.write(shared)
+    found = [image.mean() for image, _ in read_frames(tmp_path / "a.mp4")]
+    assert found == pytest.approx(levels, abs=3)
+
+
+@pytest.mark.parametrize("moment", ["convert", "submit", "encode"])
+def test_an_interrupt_at_any_moment_leaves_a_video_that_plays(
+    tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path) as writer:
+        for image in noise(10):
+            writer.write(image)
+        if moment == "convert":
+            writer._reformatter = None  # stands for the signal: the call fails half way
+            error = AttributeError
+        elif moment == "submit":
+            monkeypatch.setattr(writer._thread, "submit", lambda *_: pytest.fail("interrupted"))
+            error = pytest.fail.Exception
+        else:
+            monkeypatch.setattr(writer, "_wait", lambda: pytest.fail("interrupted"))
+            error = pytest.fail.Exception
+        with pytest.raises(error):
+            writer.write(noise(1)[0])
+        monkeypatch.undo()
+        assert writer.num_frames == 10
+    assert len(list(read_frames(path))) == 10
+
+
+def test_ctrl_c_while_frames_are_encoded_keeps_every_frame(tmp_path: Path) -> None:
+    """A real signal, at moments that are drawn; what was counted is what can be played."""
+    images = noise(10, 240, 320)
+    for seed in range(4):
+        path = tmp_path / f"{seed}.mp4"
+        delay = np.random.default_rng(seed).uniform(0.05, 0.3)
+        timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
+        with VideoWriter(path) as writer:
+            writer.write(images[0])
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                for image in cycle(images):
+                    writer.write(image)
+        assert writer.num_frames > 1
+        assert abs(len(list(read_frames(path))) - writer.num_frames) <= 1
+
+
+def test_an_error_of_the_encoder_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(frames(1)[0])
+        monkeypatch.setattr(writer, "_encode", full)
+        for image in frames(3):
+            writer.write(image)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_that_is_no_video_is_named(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    for source, what in ((tmp_path, "a folder"), (tmp_path / "a.png", "a single picture")):
+        for act in (probe, read_frames):
+            with pytest.raises(ValueError, match=f"a video was expected, this is {what}"):
+                act(source)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_animated_images_are_videos(tmp_path: Path, suffix: str) -> None:
+    made = [Image.fromarray(image) for image in frames(5)]
+    shown_for = [100, 50, 200, 40, 110]
+    lossless = {"lossless": True} if suffix == ".webp" else {}
+    path = tmp_path / f"a{suffix}"
+    made[0].save(path, save_all=True, append_images=made[1:], duration=shown_for, **lossless)
+    found = list(read_frames(path))
+    assert [time for _, time in found] == pytest.approx([0.0, 0.1, 0.15, 0.35, 0.39])
+    for (image, _), expected in zip(found, frames(5), strict=True):
+        np.testing.assert_array_equal(image, expected)
+    info = probe(path)
+    assert (info.size, info.num_frames) == ((64, 48), 5)
+    assert info.duration == pytest.approx(0.5) and float(info.fps) == pytest.approx(10)
+
+
+def test_frames_may_be_drawn_on(tmp_path: Path) -> None:
+    for size in ((48, 64), (45, 61)):
+        for image, _ in read_frames(write(tmp_path / "a.mp4", frames(2, *size))):
+            assert image.flags.writeable and image.flags.c_contiguous
+
+
+def test_whole_clips_are_decoded_once(test_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By several threads; the slower second way is for damaged ones."""
+    passes = []
+    decode = video_decoding._decode
+
+    def counted(*args, **options):
+        passes.append(options)
+        return (yield from decode(*args, **options))
+
+    monkeypatch.setattr(video_decoding, "_decode", counted)
+    for name in ("posetrack_5frames.mp4", "street_205frames_720p.avi"):
+        passes.clear()
+        for _ in read_frames(test_data / "video" / name):
+            pass
+        assert len(passes) == 1
+
+
+def test_real_clips_give_every_frame_of_their_index(test_data: Path) -> None:
+    for name in ("posetrack_5frames.mp4", "street_205frames_720p.avi"):
+        path = test_data / "video" / name
+        info = probe(path)
+        times = [time for _, time in read_frames(path)]
+        assert len(times) == info.num_frames
+        assert times == pytest.approx([i / float(info.fps) for i in range(len(times))], abs=1e-4)

@@ -4,6 +4,9 @@ import argparse
 import re
 from pathlib import Path
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """CONFIG and any number of key=value: `args.config` str, `args.overrides` list of str."""

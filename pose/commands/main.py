@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import NoReturn, Protocol, cast
 
 from pose import __version__
+from pose.commands.common import INTERRUPTED
 
 COMMANDS = {
     "quickstart": "Start here",
@@ -30,6 +31,7 @@ COMMANDS = {
     "score": "Train and measure",
     "compare": "Train and measure",
     "predict": "Use",
+    "detect": "Use",
     "weights": "Weights and export",
 }
 """Every command and the group under which `pose --help` shows it, in that order."""
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         print("pose: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except (ValueError, OSError, ImportError) as error:
         remedy = missing_library(error)
         # An import that fails for another reason is a broken installation: its traceback helps.

@@ -1,140 +1,201 @@
-"""`pose predict`: poses of the people in given boxes, drawn on pictures or a video."""
+"""`pose predict`: poses of the people in pictures and videos, drawn and written down."""
 
 import argparse
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pose.commands.common import (
+    INTERRUPTED,
     add_device_argument,
     add_out_argument,
     output_folder,
 )
-from pose.devices import choose_device
 
 if TYPE_CHECKING:
+    from easydict import EasyDict
+
+    from pose.commands.sources import Sources
     from pose.inference.boxes import BoxSource
+    from pose.inference.frames import Frame
     from pose.inference.predictor import Predictor
 
-HELP = "poses drawn on images or a video, in the boxes that are given"
+HELP = "poses of the people on images, videos, streams or a camera"
 
 POSES = "poses.json"
+ANNOTATIONS = "annotations.json"
+OUT = Path("poses")
+WEIGHTS = "hrnet_w32"
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("source", metavar="IMAGE|FOLDER|VIDEO", type=Path, help="what to look at")
+    parser.add_argument(
+        "sources",
+        metavar="SOURCE|key=value",
+        nargs="+",
+        help="images, folders, patterns such as 'photos/*.jpg', videos, stream addresses or "
+        "camera:0; key=value sets a key of the config, as in predict.person_threshold=0.5",
+    )
     parser.add_argument(
         "--weights",
         metavar="FILE|NAME",
-        type=Path,
-        required=True,
-        help="weights, a checkpoint or a name of `pose weights list`",
+        default=WEIGHTS,
+        help="weights, a checkpoint, an .onnx or OpenVINO .xml file, or a name of "
+        f"`pose weights list` (default: {WEIGHTS})",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="NAME|FILE",
+        help="what finds the people: docs/detectors.md (default: the one for the device)",
     )
     parser.add_argument(
         "--boxes",
         metavar="FILE|x1,y1,x2,y2[;...]",
-        help="where the people are: a COCO annotation or detection file, or boxes in pixels that "
-        "hold for every image or frame",
+        help="where the people are, instead of a detector: a COCO annotation or detection file, or "
+        "boxes in pixels that hold for every image or frame",
     )
-    add_out_argument(parser, required=True, help="folder for drawn pictures and poses.json")
+    parser.add_argument(
+        "--track", action="store_true", help="give people in videos ids that stay; smooths them"
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="show what is found in a window; q or Esc ends it"
+    )
+    add_out_argument(parser, default=OUT, help="folder for drawn pictures and poses")
     add_device_argument(parser)
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "onnxruntime", "openvino"),
+        default="auto",
+        help="what executes the network (default: by the kind of the weights file)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict, draw, write; an interrupted video ends with the frames that were done."""
+    """Predict, draw, write; what an interrupt leaves is what was done."""
+    from pose.build_predictor import build_predictor
+    from pose.commands.sources import drawn_name, find_sources, split_keys
+    from pose.commands.video_output import VideoJob, predict_video
+    from pose.commands.window import show_window
     from pose.inference.boxes import parse_boxes
-    from pose.video import VIDEO_SUFFIXES
 
-    source: Path = args.source
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such image, folder or video")
-    if args.boxes is None:
-        raise ValueError(
-            "no boxes: say where the people are with --boxes x1,y1,x2,y2[;...] (pixels), or with "
-            "--boxes FILE, a COCO detection or annotation file"
-        )
-    folder = source if source.is_dir() else source.parent
-    if args.out.resolve() == folder.resolve():
-        raise ValueError(f"--out {args.out}: is the folder of the source; name another")
-    boxes = parse_boxes(args.boxes)
-    predictor = load_predictor(args.weights, args.device)
+    names, keys = split_keys(args.sources)
+    sources = find_sources(names)
+    if args.boxes is not None and args.detector is not None:
+        raise ValueError("--boxes and --detector both say where the people are; give one of them")
+    if args.track and not sources.videos:
+        raise ValueError("--track follows people through videos; there is none among the sources")
+    if args.out.resolve() in {path.resolve() for path in sources.folders()}:
+        raise ValueError(f"--out {args.out}: is a folder of the sources; name another")
+    boxes = None if args.boxes is None else parse_boxes(args.boxes)
+    detector = None if boxes else args.detector or "default"
+    predictor, cfg = build_predictor(
+        args.weights, detector=detector, device=args.device, engine=args.engine, keys=keys
+    )
     output_folder(args.out, what="the drawn pictures")
-    if source.suffix.lower() in VIDEO_SUFFIXES:
-        return predict_video(predictor, source, boxes, args.out)
-    return predict_images(predictor, source, boxes, args.out)
+    status = 0
+    with show_window(args.show) as show:
+        if sources.pictures:
+            status = predict_images(predictor, cfg, sources, boxes, args.out, show)
+        for video in sources.videos:
+            if status != INTERRUPTED:
+                out = args.out / drawn_name(sources.name(video), ".mp4")
+                job = VideoJob(video, out, boxes, track=args.track, show=show)
+                status = max(status, predict_video(predictor, cfg, job))
+    return status
 
 
-def load_predictor(weights: Path, device: str) -> "Predictor":
-    from pose.build import load_network, predictor_of
-
-    return predictor_of(load_network(weights), choose_device(device))
-
-
-def predict_images(predictor: "Predictor", source: Path, boxes: "BoxSource", out: Path) -> int:
-    """One image or the images of a folder; a drawn picture each, all poses in one file."""
+def predict_images(
+    predictor: "Predictor",
+    cfg: "EasyDict",
+    sources: "Sources",
+    boxes: "BoxSource | None",
+    out: Path,
+    show: Any,
+) -> int:
+    """A drawn picture for each, all poses as a COCO result file and as annotations."""
     from tqdm import tqdm
 
-    from pose.images import list_images, read_image, write_image
+    from pose.commands.sources import JPEG_SUFFIXES, drawn_name
+    from pose.data.labelling import LabelledImage
+    from pose.images import write_image
     from pose.inference.draw import draw_poses
+    from pose.inference.frames import look_through
+    from pose.inference.pipeline import ahead
+    from pose.interrupts import interrupt_flag
 
-    paths = list_images(source) if source.is_dir() else [source]
-    if not paths:
-        raise ValueError(f"{source}: holds no image file")
-    entries: list[dict[str, Any]] = []
-    empty = 0
-    for image_id, path in enumerate(tqdm(paths, unit="image", disable=None), start=1):
-        image, given = read_image(path), boxes.of_image(path)
-        poses = predictor(image, given)
-        empty += not len(poses)
-        entries += [{**e, "file_name": path.name} for e in poses.to_coco(image_id)]
-        # the whole name stays: a.jpg and a.png are two pictures
-        name = path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.name}.jpg"
-        write_image(out / name, draw_poses(image, poses))
-    finish(entries, out, [("images", len(paths)), ("without boxes", empty)])
-    return 0
+    unreadable: list[Path] = []
+    found: list[LabelledImage] = []
+    boxes_of = None if boxes is None else lambda frame: boxes.of_image(PurePath(frame.name))
+    frames = ahead(read_pictures(sources, unreadable))
+    bar = tqdm(total=len(sources.pictures), unit="image", disable=None)
+    with bar, closing(frames), interrupt_flag() as interrupted:
+        for frame, poses in look_through(predictor, frames, boxes_of):
+            picture = draw_poses(frame.image, poses, score_threshold=cfg.predict.keypoint_threshold)
+            write_image(out / drawn_name(PurePath(frame.name), ".jpg", JPEG_SUFFIXES), picture)
+            size = (frame.image.shape[1], frame.image.shape[0])
+            found.append(LabelledImage(frame.number, frame.name, size, poses))
+            bar.update()
+            if interrupted.is_set() or not show(picture):
+                break
+    if interrupted.is_set():
+        logger.warning("interrupted after %d images; what is done is written", len(found))
+    write_found(found, predictor, cfg, out)
+    report(found, unreadable, out)
+    return INTERRUPTED if interrupted.is_set() else 2 if unreadable else 0
 
 
-def predict_video(predictor: "Predictor", source: Path, boxes: "BoxSource", out: Path) -> int:
-    """A video with as many frames as the source; Ctrl-C closes it properly."""
-    from tqdm import tqdm
+def read_pictures(sources: "Sources", unreadable: list[Path]) -> Iterator["Frame"]:
+    """The pictures one after the other; of several those that cannot be read are said and left
+    out."""
+    from pose.images import read_image
+    from pose.inference.frames import Frame
 
-    from pose.inference.draw import draw_poses
-    from pose.video import VideoWriter, probe, read_frames
-
-    info = probe(source)
-    entries: list[dict[str, Any]] = []
-    empty = 0
-    interrupted = False
-    with VideoWriter(out / f"{source.stem}.mp4", info.fps) as writer:
-        frames = tqdm(read_frames(source), total=info.num_frames, unit="frame", disable=None)
+    for number, path in enumerate(sources.pictures, start=1):
         try:
-            for number, (image, time) in enumerate(frames):
-                given = boxes.of_frame(number)
-                poses = predictor(image, given)
-                writer.write(draw_poses(image, poses), time)
-                entries += poses.to_coco(number)
-                empty += not len(poses)
-        except KeyboardInterrupt:
-            if not writer.num_frames:
+            image = read_image(path)
+        except (ValueError, OSError) as error:
+            if len(sources.pictures) == 1:
                 raise
-            interrupted = True
-            done = writer.num_frames
-            logger.warning("interrupted after %d frames; what is done is written", done)
-    finish(entries, out, [("frames", writer.num_frames), ("without boxes", empty)])
-    return 130 if interrupted else 0
+            logger.warning("%s", error)
+            unreadable.append(path)
+            continue
+        yield Frame(number, 0.0, image, sources.name(path).as_posix())
 
 
-def finish(entries: list[dict[str, Any]], out: Path, counts: Sequence[tuple[str, int]]) -> None:
-    """Write the poses, print what was done and where it lies."""
-    from pose.commands.tables import format_table
+def write_found(found: list[Any], predictor: "Predictor", cfg: "EasyDict", out: Path) -> None:
+    """`poses.json`, as COCO's server reads it, and `annotations.json`, as labelling tools do."""
+    from pose.data.labelling import annotations_of
     from pose.records import write_json
 
+    threshold = cfg.test.keypoint_score_threshold
+    entries = [
+        {**entry, "file_name": image.name}
+        for image in found
+        for entry in image.poses.to_coco(image.image_id, score_threshold=threshold)
+    ]
     write_json(out / POSES, entries)
-    headers = [name for name, _ in counts] + ["people"]
-    print(format_table(headers, [[*(count for _, count in counts), len(entries)]]))
-    print(f"pictures: {out}")
-    print(f"poses:    {out / POSES}")
+    skeleton = predictor.runtime.skeleton
+    labels = annotations_of(found, skeleton, score_threshold=cfg.predict.keypoint_threshold)
+    write_json(out / ANNOTATIONS, labels)
+
+
+def report(found: list[Any], unreadable: list[Path], out: Path) -> None:
+    """What was done and where it lies."""
+    from pose.commands.tables import format_table
+
+    counts = {
+        "images": len(found),
+        "without people": sum(not len(image.poses) for image in found),
+        "people": sum(len(image.poses) for image in found),
+    }
+    if unreadable:
+        counts["unreadable"] = len(unreadable)
+    print(format_table(list(counts), [[str(count) for count in counts.values()]]))
+    print(f"pictures:    {out}")
+    print(f"poses:       {out / POSES}")
+    print(f"annotations: {out / ANNOTATIONS}")

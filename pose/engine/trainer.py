@@ -4,15 +4,12 @@ A run's position is one number, the step. Checkpoints hold all that a step depen
 depend on (seed, epoch, index) alone, so a run that goes on ends where one left alone would.
 """
 
-import contextlib
 import logging
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -26,6 +23,7 @@ from pose.engine.checkpoints import BEST, LATEST, load_checkpoint, save_checkpoi
 from pose.engine.distributed import Ranks
 from pose.engine.logging import History, tensorboard_writer, write_history, write_scalars
 from pose.engine.optim import update_average
+from pose.interrupts import on_interrupt
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +70,11 @@ class Run:
     @property
     def epoch(self) -> int:
         return self.step // len(self.order)
+
+    def request_stop(self) -> None:
+        """Leave after the step at hand, as Ctrl-C asks."""
+        self.stop_requested = True
+        logger.warning("stopping after this step; --resume goes on from here")
 
 
 def train_epoch(run: Run, network: nn.Module) -> None:
@@ -130,7 +133,7 @@ def train(
     """
     network = distribute(run)
     writer = tensorboard_writer(run.folder) if run.ranks.is_main else None
-    with stop_on_signal(run):
+    with on_interrupt(run.request_stop):
         while run.epoch < run.epochs:
             epoch, started = run.epoch, time.perf_counter()
             train_epoch(run, network)
@@ -234,29 +237,6 @@ def stops_here(run: Run) -> bool:
     if not run.ranks.several:
         return run.stop_requested
     return bool(run.ranks.sum(torch.tensor(float(run.stop_requested))).item())
-
-
-@contextlib.contextmanager
-def stop_on_signal(run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the step at hand; a second Ctrl-C ends it at once."""
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if run.stop_requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        run.stop_requested = True
-        logger.warning("stopping after this step; --resume goes on from here")
-
-    try:
-        former = {
-            number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-    except ValueError:  # not in the main thread: whoever runs us there handles signals
-        former = {}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 def describe(entry: dict[str, Any], epochs: int) -> str:

@@ -1,17 +1,18 @@
 """Where people are looked for in one's own pictures: boxes typed in, or read from a file.
 
 A file is JSON in one of COCO's two forms: an annotation file (the boxes of its first category
-belong to the images it names), or a list of detections `{image_id, bbox, score}`. A detection
-belongs to the image of its `file_name` where it has one, else to the one whose file name holds the
-number `image_id` (COCO's 000000000139.jpg is 139); in a video `image_id` is the frame's number,
-from 0.
+belong to the images it names), or a list of detections `{image_id, bbox, score}`; a result file of
+ours holds `box` and `box_score` instead. A detection belongs to the image of its `file_name` where
+it has one, else to the one whose file name holds the number `image_id` (COCO's 000000000139.jpg is
+139); in a video `image_id` is the frame's number, from 0.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,21 @@ class BoxSource:
     by_name: Mapping[str, Boxes] = field(default_factory=dict)
     by_number: Mapping[int, Boxes] = field(default_factory=dict)
 
-    def of_image(self, path: Path) -> Boxes:
-        """The boxes of an image file; none gives an empty `Boxes`."""
+    def of_image(self, path: PurePath) -> Boxes:
+        """The boxes of an image file, by its path as far as the entries name it, by its bare name
+        where only one of them ends so, or by its number; none gives an empty `Boxes`."""
         if self.everywhere is not None:
             return self.everywhere
         digits = re.findall(r"\d+", path.stem)
-        named = self.by_name.get(path.name)
-        return named or self.by_number.get(int(digits[-1]) if digits else -1) or EMPTY
+        number = int(digits[-1]) if digits else -1
+        named = self.by_name.get(path.as_posix()) or self._by_bare_name.get(path.name)
+        return named or self.by_number.get(number) or EMPTY
+
+    @cached_property
+    def _by_bare_name(self) -> Mapping[str, Boxes]:
+        counts = Counter(PurePath(name).name for name in self.by_name)
+        bare = {PurePath(name).name: boxes for name, boxes in self.by_name.items()}
+        return {name: boxes for name, boxes in bare.items() if counts[name] == 1}
 
     def of_frame(self, number: int) -> Boxes:
         """The boxes of frame `number`, from 0."""
@@ -82,14 +91,14 @@ def read_boxes(path: Path) -> BoxSource:
     by_name, by_number = defaultdict(list), defaultdict(list)
     for number, entry in enumerate(content):
         where = f"{path}: entry {number}"
-        require(entry, ("bbox",), where)
+        require(entry, (), where)
         if entry.get("category_id", person) != person or entry.get("iscrowd"):
             continue
         row = _box_and_score(entry, where)
         image_id = whole(entry["image_id"], f"{where}: image_id") if "image_id" in entry else None
         name = entry.get("file_name", names.get(image_id))
         if isinstance(name, str):
-            by_name[Path(name).name].append(row)
+            by_name[PurePath(name).as_posix()].append(row)
         elif image_id is not None:
             by_number[image_id].append(row)
         else:
@@ -127,6 +136,12 @@ def _typed(text: str) -> Boxes:
 
 
 def _box_and_score(entry: Mapping[str, Any], where: str) -> tuple[list[float], float]:
+    if "box" in entry and "bbox" not in entry:
+        box = numbers(entry["box"], 4, f"{where}: box")
+        if (box[2:] <= box[:2]).any():
+            raise ValueError(f"{where}: box {box.tolist()} has no area; expected [x1, y1, x2, y2]")
+        return box.tolist(), finite(entry.get("box_score", 1.0), f"{where}: box_score")
+    require(entry, ("bbox",), where)
     box = numbers(entry["bbox"], 4, f"{where}: bbox")
     if box[2] <= 0 or box[3] <= 0:
         raise ValueError(f"{where}: bbox {box.tolist()} has no area; expected [x, y, w, h]")

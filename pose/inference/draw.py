@@ -43,7 +43,8 @@ def draw_poses(
     """A copy of `image` (H, W, 3) with predicted poses; those of higher score lie on top.
 
     Keypoints of a score up to `score_threshold` are left out, and so are limbs that end in one.
-    `draw_scores` writes the person's score, as the result file has it, at the box.
+    Who is tracked has the id at the box. `draw_scores` writes the person's score there, as the
+    result file has it.
     """
     canvas = _checked_copy(image)
     totals = person_scores(poses.box_scores, poses.scores)
@@ -54,9 +55,12 @@ def draw_poses(
         _draw_figure(
             canvas, poses.keypoints[i], shown, hollow, poses.skeleton, poses.boxes[i], draw_boxes
         )
-    for i in order if draw_scores else ():
-        width = line_width(_extent(canvas, poses.boxes[i], poses.keypoints[i][:0]))
-        _draw_label(canvas, f"{totals[i]:.2f}", poses.boxes[i][:2], width)
+    ids = [""] * len(poses) if poses.track_ids is None else [str(n) for n in poses.track_ids]
+    for i in order:
+        text = f"{ids[i]} {totals[i]:.2f}".strip() if draw_scores else ids[i]
+        if text:
+            width = line_width(_extent(canvas, poses.boxes[i], poses.keypoints[i][:0]))
+            _draw_label(canvas, text, poses.boxes[i][:2], width)
     return canvas
 
 
@@ -264,7 +268,7 @@ def _draw_label(canvas: np.ndarray, text: str, corner: np.ndarray, width: float)
     """`text` on a dark plate above `corner` (2,), moved inside the image where need be."""
     if not (np.abs(corner) < _FARTHEST).all():
         return
-    scale = float(np.clip(0.12 * width, 0.35, 4.0))
+    scale = float(np.clip(0.12 * width, 0.45, 4.0))
     thickness = max(1, round(scale * 1.3))
     (text_width, text_height), below = cv2.getTextSize(
         text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness

@@ -8,12 +8,13 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 AHEAD = 8
 """Items that a stage may be ahead of its reader."""
@@ -23,7 +24,7 @@ class _ReaderGoneError(Exception):
     pass
 
 
-def ahead(items: Iterable[T], depth: int = AHEAD) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = AHEAD) -> Generator[T]:
     """The same items, made in a thread that is at most `depth` of them ahead.
 
     An error of the thread is raised where its item would have come. A reader that stops early ends
@@ -88,6 +89,18 @@ class StageTimes:
             finally:
                 self.seconds[stage] += time.perf_counter() - start
             yield item
+
+    def call(self, stage: str, function: Callable[P, T]) -> Callable[P, T]:
+        """The same function, the time of its calls counted for `stage`."""
+
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            start = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds[stage] += time.perf_counter() - start
+
+        return timed
 
     def elapsed(self) -> float:
         """Seconds since the beginning."""

@@ -1,9 +1,8 @@
 """The call that people make: pictures in, poses out, whatever the pictures come as."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -11,10 +10,11 @@ import numpy as np
 from pose.geometry import box_center_extent
 from pose.images import list_images, read_image
 from pose.inference.boxes import Boxes
+from pose.inference.detectors import PersonDetector
 from pose.inference.predict import BATCH_SIZE, Runtime, find_poses
 from pose.metrics.oks import NMS_THRESHOLD, oks_nms
 from pose.structures import KEYPOINT_SCORE_THRESHOLD, Poses, person_scores
-from pose.video import VIDEO_SUFFIXES, read_frames
+from pose.video import kind_of, read_frames
 
 IMAGES_AT_ONCE = 8
 """Pictures whose people share batches; so many are held in memory."""
@@ -23,9 +23,6 @@ PERSON_THRESHOLD = 0.2
 """Detected boxes whose pose has a lower person score show nobody."""
 
 NO_BOXES = "no boxes and no detector: say where the people are (boxes=...), or name a detector"
-
-Detector = Callable[[Sequence[np.ndarray]], Sequence[Boxes]]
-"""Images (H, W, 3) uint8 RGB -> the people's boxes in each."""
 
 
 class Predictor:
@@ -40,7 +37,7 @@ class Predictor:
     def __init__(
         self,
         runtime: Runtime,
-        detector: Detector | None = None,
+        detector: PersonDetector | None = None,
         *,
         batch_size: int = BATCH_SIZE,
         images_at_once: int = IMAGES_AT_ONCE,
@@ -67,22 +64,22 @@ class Predictor:
         """Poses of one picture, a list of them for several, an iterator for a stream.
 
         source is an image, (H, W, 3) uint8 RGB or the path of a file (one `Poses`); a list of
-        those or a folder, by sorted name (a list); an iterator of those or the path of a video (an
-        iterator, which reads ahead by `images_at_once`). boxes, if given, are (N, 4) xyxy in image
-        pixels or a `Boxes`, for several pictures one such for each. ValueError or
-        FileNotFoundError of one line for what cannot be used.
+        those or a folder, by sorted name (a list); an iterator of those, a video, the address of a
+        stream or camera:0 (an iterator, which reads ahead by `images_at_once`). boxes, if given,
+        are (N, 4) xyxy in image pixels or a `Boxes`, for several pictures one such for each.
+        ValueError or FileNotFoundError of one line for what cannot be used.
         """
         if hasattr(source, "__array__"):
             source = np.asarray(source)
             if source.ndim != 4:
                 return self._one(source, boxes)
         if isinstance(source, str | os.PathLike):
-            path = Path(source)
-            if path.is_dir():
-                return list(self._stream(list_images(path), boxes))
-            if path.suffix.lower() in VIDEO_SUFFIXES:
-                return self._stream((image for image, _ in read_frames(path)), boxes)
-            return self._one(path, boxes)
+            kind = kind_of(source)
+            if kind == "folder":
+                return list(self._stream(list_images(source), boxes))
+            if kind in ("video", "stream", "camera"):
+                return self._stream((image for image, _ in read_frames(source)), boxes)
+            return self._one(source, boxes)
         if isinstance(source, Iterator):
             return self._stream(source, boxes)
         if isinstance(source, Iterable):
@@ -98,12 +95,16 @@ class Predictor:
         """The poses in images that are held in memory: what every other form comes down to."""
         if boxes is not None:
             return find_poses(self.runtime, images, boxes, self.batch_size)
-        if self.detector is None:
-            raise ValueError(NO_BOXES)
-        found = find_poses(self.runtime, images, self.detector(images), self.batch_size)
+        found = find_poses(self.runtime, images, self.detect(images), self.batch_size)
         return [self._people_only(poses) for poses in found]
 
-    def _one(self, source: np.ndarray | Path, boxes: Any) -> Poses:
+    def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
+        """The people's boxes in images that are held in memory, by the detector."""
+        if self.detector is None:
+            raise ValueError(NO_BOXES)
+        return self.detector(images) if images else []
+
+    def _one(self, source: np.ndarray | str | os.PathLike[str], boxes: Any) -> Poses:
         return next(self._stream([source], None if boxes is None else [boxes]))
 
     def _stream(self, sources: Iterable[Any], boxes: Iterable[Any] | None) -> Iterator[Poses]:

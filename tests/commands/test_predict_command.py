@@ -1,15 +1,21 @@
 """`pose predict`: a drawn picture for each picture, a frame for each frame, poses as COCO's."""
 
 import json
+import shutil
+import signal
+import threading
 
+import cv2
+import numpy as np
 import pytest
 
 from pose.build import described, model_of
 from pose.commands.main import main
 from pose.config import load_config
+from pose.data.coco import load_coco
 from pose.data.synthetic import draw_scene
 from pose.images import read_image, write_image
-from pose.inference.predictor import Predictor
+from pose.inference.frames import line_of, poses_of_line
 from pose.models.weights import save_weights
 from pose.skeleton import COCO_17
 from pose.video import VideoWriter, read_frames
@@ -31,8 +37,10 @@ def weights(tmp_path_factory):
 def run(weights, tmp_path):
     """Runs the command on a source; returns its status and the poses it wrote."""
 
-    def run(source, boxes, out=tmp_path / "out"):
-        arguments = ["predict", source, "--weights", weights, "--boxes", boxes, "--out", out]
+    def run(source, boxes, *more, out=tmp_path / "out"):
+        sources = source if isinstance(source, list) else [source]
+        arguments = ["predict", *sources, "--weights", weights, "--out", out, *more]
+        arguments += [] if boxes is None else ["--boxes", boxes]
         status = main([*map(str, arguments), "--device", "cpu"])
         poses = out / "poses.json"
         return status, json.loads(poses.read_text()) if poses.exists() else None
@@ -88,7 +96,7 @@ def test_a_folder_with_a_file_of_boxes(run, tmp_path, capsys):
     drawn = sorted(p.name for p in (tmp_path / "out").glob("*.jpg"))
     assert drawn == ["000000000139.jpg", "a.jpg", "a.png.jpg", "b.jpg"]
     table = capsys.readouterr().out.splitlines()
-    assert table[0].split("  ") == ["images", "without boxes", "people"]
+    assert table[0].split("  ") == ["images", "without people", "people"]
     assert table[2].split() == ["4", "1", "3"]
 
 
@@ -109,77 +117,212 @@ def test_a_folder_with_an_annotation_file(run, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[2].split() == ["3", "1", "2"]
 
 
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def test_a_video_keeps_its_frames(run, video, tmp_path, capsys):
     boxes = [detection(0), detection(3), detection(3)]
     status, poses = run(video, saved(tmp_path / "boxes.json", boxes))
-    assert status == 0 and [e["image_id"] for e in poses] == [0, 3, 3]
+    assert status == 0 and poses is None
     before, after = frames(video), frames(tmp_path / "out/clip.mp4")
     assert len(after) == NUM_FRAMES and after[0].shape == before[0].shape
-    triplets = [e["keypoints"] for e in poses]
-    assert all(len(values) == 3 * COCO_17.num_keypoints for values in triplets)
-    assert all(isinstance(value, float | int) for values in triplets for value in values)
-    assert all(e["category_id"] == 1 and 0 <= e["score"] <= 1 for e in poses)
+    lines = lines_of(tmp_path / "out/clip.jsonl")
+    assert [line["frame"] for line in lines] == list(range(NUM_FRAMES))
+    assert [line["time"] for line in lines] == pytest.approx(np.arange(NUM_FRAMES) / 25)
+    assert [len(line["people"]) for line in lines] == [1, 0, 0, 2, 0, 0]
+    person = lines[3]["people"][0]
+    assert set(person) == {"box", "box_score", "score", "keypoints"}
+    assert person["box"] == [10, 10, 60, 80] and person["box_score"] == pytest.approx(0.9)
+    assert np.shape(person["keypoints"]) == (COCO_17.num_keypoints, 3)
     table = capsys.readouterr().out.splitlines()
-    assert table[0].split("  ") == ["frames", "without boxes", "people"]
-    assert table[2].split() == [str(NUM_FRAMES), str(NUM_FRAMES - 2), "3"]
+    assert table[0].split()[:3] == ["frames", "people", "frames/s"]
+    assert table[2].split()[:2] == [str(NUM_FRAMES), "3"]
 
 
-def test_an_interrupted_video_holds_what_was_done(run, video, tmp_path, monkeypatch):
-    whole, seen = Predictor.__call__, []
+def test_lines_are_read_back_as_they_were(run, video, tmp_path):
+    run(video, "10,10,60,80")
+    text = (tmp_path / "out/clip.jsonl").read_text().splitlines()
+    for line in text:
+        assert line_of(*poses_of_line(line, COCO_17)) == line
 
-    def interrupted(self, image, boxes):
-        seen.append(image)
-        if len(seen) > 3:
-            raise KeyboardInterrupt
-        return whole(self, image, boxes)
 
-    monkeypatch.setattr(Predictor, "__call__", interrupted)
-    status, poses = run(video, "10,10,60,80")
-    assert status == 130 and [e["image_id"] for e in poses] == [0, 1, 2]
-    assert len(frames(tmp_path / "out/clip.mp4")) == 3
+def test_pictures_and_videos_of_several_places(run, video, tmp_path):
+    for name in ("a/x.jpg", "b/x.jpg"):
+        write_image(tmp_path / "in" / name, draw_scene(1, 0).image)
+    sources = [tmp_path / "in/a", tmp_path / "in/b/*.jpg"]
+    status, poses = run(sources, "10,20,110,220")
+    assert status == 0
+    assert [entry["file_name"] for entry in poses] == ["a/x.jpg", "b/x.jpg"]
+    assert (tmp_path / "out/a/x.jpg").is_file() and (tmp_path / "out/b/x.jpg").is_file()
+    out = tmp_path / "both"
+    status, poses = run([tmp_path / "in/a/x.jpg", video], "10,10,60,80", out=out)
+    assert status == 0 and len(poses) == 1
+    assert [path.name for path in sorted(out.rglob("*.*4"))] == ["clip.mp4"]
+
+
+def test_an_unreadable_picture_among_others_is_said_and_left_out(run, tmp_path, capsys):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / "in" / name, draw_scene(1, 0).image)
+    whole = (tmp_path / "in/b.jpg").read_bytes()
+    (tmp_path / "in/b.jpg").write_bytes(whole[: len(whole) // 2])
+    status, poses = run(tmp_path / "in", "10,20,110,220")
+    assert status == 2 and [e["file_name"] for e in poses] == ["a.jpg", "c.jpg"]
+    said = capsys.readouterr()
+    assert "b.jpg: truncated JPEG" in said.err
+    assert said.out.splitlines()[0].split("  ")[-1] == "unreadable"
+    status, _ = run(tmp_path / "in/b.jpg", "10,20,110,220", out=tmp_path / "alone")
+    assert status == 2 and "pose: error:" in capsys.readouterr().err
 
 
 def interrupted_after(count, monkeypatch):
-    """Ctrl-C while frame `count` is read."""
+    """Ctrl-C while frame `count`, from 1, is written; a second one right after it where count is
+    0."""
+    whole = VideoWriter.write
 
-    def frames_until(path):
-        for index, frame in enumerate(read_frames(path)):
-            if index == count:
-                raise KeyboardInterrupt
-            yield frame
+    def write(self, image, time=None):
+        if not count:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        whole(self, image, time)
+        if self.num_frames == count:
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("pose.video.read_frames", frames_until)
+    monkeypatch.setattr(VideoWriter, "write", write)
 
 
-def test_an_interrupt_between_frames_counts_those_that_were_done(run, video, monkeypatch, capsys):
+def test_an_interrupted_video_holds_what_was_done(run, video, tmp_path, monkeypatch, capsys):
     interrupted_after(3, monkeypatch)
-    status, poses = run(video, "10,10,60,80")
-    assert status == 130 and len(poses) == 3
+    threads, handler = threading.active_count(), signal.getsignal(signal.SIGINT)
+    status, _ = run(video, "10,10,60,80")
+    assert status == 130 and threading.active_count() == threads
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert [line["frame"] for line in lines_of(tmp_path / "out/clip.jsonl")] == [0, 1, 2]
+    assert len(frames(tmp_path / "out/clip.mp4")) == 3
     said = capsys.readouterr()
-    assert said.out.splitlines()[2].split() == ["3", "0", "3"]
+    assert said.out.splitlines()[2].split()[:2] == ["3", "3"]
     assert "interrupted after 3 frames" in said.err
 
 
-def test_an_interrupt_before_the_first_frame_is_still_one(
-    run, video, tmp_path, monkeypatch, capsys
-):
+def test_a_second_ctrl_c_leaves_nothing(run, video, tmp_path, monkeypatch, capsys):
     interrupted_after(0, monkeypatch)
     status, _ = run(video, "10,10,60,80")
     assert status == 130 and "pose: error:" not in capsys.readouterr().err
-    assert not list((tmp_path / "out").glob("*.mp4"))
+    assert not list((tmp_path / "out").iterdir())
 
 
-def test_no_boxes_is_an_error_that_says_what_to_do(weights, video, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert main(["predict", str(video), "--weights", str(weights), "--out", str(out)]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("pose: error: no boxes: ") and "--boxes x1,y1,x2,y2" in line
-    assert not out.exists()
+def test_the_second_video_is_not_begun_after_an_interrupt(run, video, tmp_path, monkeypatch):
+    other = shutil.copy(video, tmp_path / "other.mp4")
+    interrupted_after(2, monkeypatch)
+    assert run([video, other], "10,10,60,80")[0] == 130
+    assert [path.name for path in (tmp_path / "out").glob("*.mp4")] == ["clip.mp4"]
+
+
+def test_interrupted_pictures_are_kept(run, tmp_path, monkeypatch):
+    for name in "abc":
+        write_image(tmp_path / "in" / f"{name}.jpg", draw_scene(1, 0).image)
+    whole, written = write_image, []
+
+    def write(path, image):
+        whole(path, image)
+        written.append(path)
+        if len(written) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("pose.images.write_image", write)
+    status, poses = run(tmp_path / "in", "10,20,110,220")
+    assert status == 130 and [e["file_name"] for e in poses] == ["a.jpg", "b.jpg"]
+
+
+def test_keys_stand_among_the_sources(run, tmp_path, capsys):
+    write_image(tmp_path / "a.jpg", draw_scene(1, 0).image)
+    assert run([tmp_path / "a.jpg", "test.flip=false"], "10,20,110,220")[0] == 0
+    assert run([tmp_path / "a.jpg", "predict.presun=1"], "10,20,110,220")[0] == 2
+    assert "unknown key predict.presun" in capsys.readouterr().err
+    assert run([tmp_path / "a.jpg", "model.name=hrnet_w32"], "10,20,110,220")[0] == 2
+    assert "was trained with" in capsys.readouterr().err
+
+
+def test_without_boxes_the_detector_is_asked(run, tmp_path, monkeypatch, capsys):
+    """Offline and with an empty cache its error says how to come by it, before anything is
+    written."""
+    monkeypatch.setenv("POSE_OFFLINE", "1")
+    monkeypatch.setenv("POSE_CACHE", str(tmp_path / "cache"))
+    write_image(tmp_path / "a.jpg", draw_scene(1, 0).image)
+    status, poses = run(tmp_path / "a.jpg", None)
+    assert status == 2 and poses is None
+    assert "POSE_OFFLINE forbids fetching it" in capsys.readouterr().err
+
+
+def test_boxes_and_detector_exclude_each_other(run, video, capsys):
+    assert run(video, "1,1,9,9", "--detector", "default")[0] == 2
+    assert "give one of them" in capsys.readouterr().err
+
+
+def test_tracking_needs_a_video(run, tmp_path, capsys):
+    write_image(tmp_path / "a.jpg", draw_scene(1, 0).image)
+    assert run(tmp_path / "a.jpg", "1,1,9,9", "--track")[0] == 2
+    assert "--track follows people through videos" in capsys.readouterr().err
+
+
+def test_a_window_wants_a_screen(run, video, monkeypatch, capsys):
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert run(video, "1,1,9,9", "--show")[0] == 2
+    assert "--show: there is no screen here" in capsys.readouterr().err
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """A window whose q is pressed at the third picture."""
+    shown = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(cv2, "namedWindow", lambda *args: None)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append("closed"))
+    monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
+    monkeypatch.setattr(cv2, "waitKey", lambda wait: ord("q") if len(shown) == 3 else -1)
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda *args: 1.0)
+    return shown
+
+
+def test_q_in_the_window_ends_a_video_properly(run, video, tmp_path, screen):
+    assert run(video, "10,10,60,80", "--show")[0] == 0
+    assert len(screen) == 4 and isinstance(screen[-1], str)
+    assert len(frames(tmp_path / "out/clip.mp4")) == 3
+
+
+def test_poses_go_once_around(run, weights, tmp_path):
+    """Predictions, boxes of the next run, annotations, a training set with the same people."""
+    for index in range(3):
+        write_image(tmp_path / "photos" / f"{index}.png", draw_scene(1, index).image)
+    first = [{**detection(index), "file_name": f"{index}.png"} for index in (0, 0, 2)]
+    first[1]["bbox"] = [100.5, 30.25, 80, 120]
+    keys = ["predict.keypoint_threshold=0"]
+    boxes = saved(tmp_path / "boxes.json", first)
+    assert run([tmp_path / "photos", *keys], boxes, out=tmp_path / "one")[0] == 0
+    _, again = run([tmp_path / "photos", *keys], tmp_path / "one/poses.json", out=tmp_path / "two")
+    once = json.loads((tmp_path / "one/poses.json").read_text())
+    assert again == once and len(once) == 3
+    people = load_coco(tmp_path / "two/annotations.json", box_rule="mmpose")
+    assert [str(people.images[i]) for i in people.image_index] == [e["file_name"] for e in once]
+    triplets = np.array([e["keypoints"] for e in once]).reshape(3, -1, 3)
+    assert (people.visibility == 2 * (triplets[..., 2] > 0)).all()
+    difference = people.keypoints - triplets[..., :2]
+    assert np.abs(difference[people.visibility > 0]).max() <= 1e-4
+    assert people.boxes == pytest.approx(np.array([e["box"] for e in once]))
+    run_folder = tmp_path / "run"
+    line = ["train", "synthetic/quickstart", "--out", str(run_folder), "--device", "cpu"]
+    line += [f"data.root={tmp_path}", "data.train_images=photos", "data.val_annotations="]
+    line += ["data.train_annotations=two/annotations.json", "data.workers=0", "train.epochs=1"]
+    line += ["train.batch_size=3", "model.input_size=[64, 64]", f"init={weights}"]
+    assert main(line) == 0
+    assert (run_folder / "best.safetensors").is_file()
 
 
 def test_the_source_is_never_written_over(run, video, capsys):
     assert run(video, "10,10,60,80", out=video.parent)[0] == 2
-    assert "is the folder of the source" in capsys.readouterr().err
+    assert "is a folder of the sources" in capsys.readouterr().err
 
 
 def test_a_folders_images_are_never_written_over(run, tmp_path, capsys):
@@ -188,7 +331,7 @@ def test_a_folders_images_are_never_written_over(run, tmp_path, capsys):
     before = path.read_bytes()
     for source, out in ((path.parent, path.parent), (path, path.parent / "../photos")):
         assert run(source, "10,10,60,80", out=out)[0] == 2
-        assert "is the folder of the source; name another" in capsys.readouterr().err
+        assert "is a folder of the sources; name another" in capsys.readouterr().err
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
@@ -201,4 +344,4 @@ def test_a_source_that_is_not_there(run, tmp_path, capsys, name):
 def test_a_folder_without_images(run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "empty", "10,10,60,80")[0] == 2
-    assert "holds no image file" in capsys.readouterr().err
+    assert "holds no image or video file" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Where people are looked for: boxes typed in, of an annotation file, of a detection file."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -152,3 +152,22 @@ def test_a_broken_file_is_named_with_entry_and_field(save, content, part):
     with pytest.raises(ValueError) as error:
         read_boxes(path)
     assert str(error.value).startswith(f"{path}: ") and part in str(error.value)
+
+
+def test_our_own_results_are_boxes_too(save):
+    entry = {"image_id": 3, "category_id": 1, "box": [5, 6, 25, 46], "box_score": 0.7, "score": 0.2}
+    boxes = read_boxes(save([entry])).of_frame(3)
+    assert boxes.boxes.tolist() == [[5, 6, 25, 46]] and boxes.scores == pytest.approx([0.7])
+    with pytest.raises(ValueError, match=r"entry 0: box .* has no area; expected \[x1, y1, x2, y2"):
+        read_boxes(save([{**entry, "box": [5, 6, 5, 46]}]))
+
+
+def test_pictures_of_one_name_in_two_folders_are_told_apart(save):
+    entries = [
+        {"file_name": name, "bbox": [x, 0, 10, 10]} for name, x in (("a/x.jpg", 1), ("b/x.jpg", 2))
+    ]
+    entries.append({"file_name": "val/y.jpg", "bbox": [3, 0, 10, 10]})
+    source = read_boxes(save(entries))
+    assert source.of_image(PurePath("b/x.jpg")).boxes[0, 0] == 2
+    assert source.of_image(PurePath("y.jpg")).boxes[0, 0] == 3, "the bare name, where it is enough"
+    assert len(source.of_image(PurePath("x.jpg")).boxes) == 0, "whose would they be?"

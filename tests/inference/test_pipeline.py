@@ -87,6 +87,8 @@ def test_times_are_those_of_the_stage():
             yield item
 
     times = StageTimes()
+    assert times.call("wait", lambda seconds: time.sleep(seconds) or "done")(0.03) == "done"
+    assert 0.03 <= times.seconds["wait"] <= times.elapsed()
     for _ in times.of("read", slow()):
         time.sleep(0.01)
     assert 0.05 <= times.seconds["read"] <= times.elapsed() - 0.05

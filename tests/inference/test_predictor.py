@@ -153,7 +153,7 @@ def test_without_boxes_and_detector_both_are_named(tmp_path):
     for source in (picture(), [picture()], iter([picture()])):
         with pytest.raises(ValueError, match=r"boxes=.*or name a detector"):
             predict(source)
-    with pytest.raises(FileNotFoundError, match=r"gone\.jpg: no such image file"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.jpg: no such image, folder or video"):
         predict(tmp_path / "gone.jpg", BOX)
     with pytest.raises(ValueError, match="cannot look for people in a int"):
         predict(3, BOX)

@@ -1,0 +1,201 @@
+"""`pose detect`: the boxes of the people in images, as a detection file in COCO's form."""
+
+import argparse
+import logging
+import re
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from pose.commands.common import add_device_argument
+
+if TYPE_CHECKING:
+    from pose.inference.boxes import Boxes
+    from pose.inference.detectors import PersonDetector
+    from pose.metrics.box_ap import BoxTruth
+
+HELP = "boxes of the people in images, as a COCO detection file"
+
+IMAGES_AT_ONCE = 8
+MAX_DIGITS = 15
+"""Longer numbers in file names are dates and the like, and no ids."""
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "sources",
+        metavar="IMAGE|FOLDER",
+        nargs="+",
+        help="images, folders, patterns such as 'photos/*.jpg'",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="NAME|FILE|NAME=FILE",
+        default="default",
+        help="a name of docs/detectors.md, an .onnx file, weights (default: one for the device)",
+    )
+    parser.add_argument(
+        "--annotations",
+        metavar="GT",
+        type=Path,
+        help="COCO annotation file that gives the image ids and the boxes to compare with",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("detections.json"),
+        help="where to write (default: detections.json)",
+    )
+    parser.add_argument(
+        "--score-threshold",
+        metavar="SCORE",
+        type=float,
+        default=0.05,
+        help="boxes below it are left out (default: 0.05, as evaluation wants; 0.3 or more shows "
+        "people alone)",
+    )
+    add_device_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect, write, print; an interrupt leaves nothing behind."""
+    from pose.build_detector import detector_of
+    from pose.commands.tables import ap_table, format_table
+    from pose.devices import choose_device
+    from pose.metrics.box_ap import box_figures, read_box_truth
+    from pose.records import write_json
+
+    if not 0 <= args.score_threshold < 1:
+        raise ValueError(f"--score-threshold {args.score_threshold}: expected 0 to 1")
+    images = images_of(args.sources)
+    inputs = [path for path in (args.annotations, *images.values()) if path]
+    if any(args.out.resolve() == path.resolve() for path in inputs):
+        raise ValueError(f"--out {args.out}: is an input file; name another")
+    truth = read_box_truth(args.annotations) if args.annotations else None
+    listed = listed_images(images, truth) if truth else {}
+    ids = image_ids(images, listed)
+    device = choose_device(args.device)
+    detector = detector_of(args.detector, device, args.score_threshold)
+    found, seconds = detect(detector, list(images.values()), upright=truth is None)
+    category_id = truth.category_id if truth else 1
+    entries = [
+        entry
+        for name, boxes in zip(images, found, strict=True)
+        for entry in entries_of(boxes, ids[name], name, category_id)
+    ]
+    write_json(args.out, entries)
+    empty = sum(not len(boxes.boxes) for boxes in found)
+    print(format_table(["images", "empty", "boxes"], [[len(images), empty, len(entries)]]))
+    if truth:
+        label = f"{len(listed)} annotated"
+        print(ap_table({label: box_figures(entries, truth, listed.values())}))
+    print(f"boxes: {args.out}")
+    print(f"speed: {speed(len(images), seconds)} in the detector on {device}")
+    return 0
+
+
+def images_of(texts: Sequence[str]) -> dict[str, Path]:
+    """The images that are named by file, folder or pattern, each by what tells it apart: its path
+    from the deepest folder that holds all of them."""
+    from pose.commands.sources import find_sources
+
+    sources = find_sources(texts)
+    if sources.videos:
+        raise ValueError(f"{sources.videos[0]}: is no still image; pose predict looks at videos")
+    return {sources.name(path).as_posix(): path for path in sources.pictures}
+
+
+def listed_images(names: Collection[str], truth: "BoxTruth") -> dict[str, int]:
+    """The ids of those images that an annotation file lists, by the file names there."""
+    by_end: dict[str, list[int]] = defaultdict(list)
+    for image_id, file_name in truth.names.items():
+        by_end[PurePath(file_name).name].append(image_id)
+    listed: dict[str, int] = {}
+    taken: set[int] = set()
+    for name in names:
+        alike = by_end.get(PurePath(name).name, [])
+        same = [i for i in alike if truth.names[i] == name] or alike
+        if not same:
+            continue
+        if len(same) > 1 or same[0] in taken:
+            raise ValueError(
+                f"{truth.source}: cannot tell which of its images '{name}' is, for another has the "
+                "same name; look at one folder alone"
+            )
+        listed[name] = same[0]
+        taken.add(same[0])
+    if not listed:
+        raise ValueError(f"{truth.source}: lists none of the {len(names)} images by file name")
+    if len(listed) < len(names):
+        rest = len(names) - len(listed)
+        logger.warning("%s: does not list %d of %d images", truth.source, rest, len(names))
+    return listed
+
+
+def image_ids(names: Collection[str], listed: Mapping[str, int]) -> dict[str, int]:
+    """An id for each image, no two alike.
+
+    That of the annotations; else the last number in the file's name, as COCO's files have it; where
+    one has none or it is taken, running numbers above all ids that are known.
+    """
+    others = [name for name in names if name not in listed]
+    digits = [re.findall(r"\d+", PurePath(name).stem) for name in others]
+    numbers = [int(d[-1]) if d and len(d[-1]) <= MAX_DIGITS else -1 for d in digits]
+    taken = set(listed.values())
+    if -1 in numbers or len({*numbers, *taken}) < len(numbers) + len(taken):
+        numbers = [max(taken, default=0) + i for i in range(1, len(others) + 1)]
+    return {**listed, **dict(zip(others, numbers, strict=True))}
+
+
+def detect(
+    detector: "PersonDetector", paths: Sequence[Path], *, upright: bool
+) -> tuple[list["Boxes"], float]:
+    """The people in each image, and the seconds that the detector took.
+
+    `upright` turns photographs as their EXIF orientation says; annotations are in pixels as stored.
+    """
+    from tqdm import tqdm
+
+    from pose.images import read_image
+
+    found: list[Boxes] = []
+    seconds = 0.0
+    with tqdm(total=len(paths), unit="image", disable=None) as bar:
+        for start in range(0, len(paths), IMAGES_AT_ONCE):
+            chunk = paths[start : start + IMAGES_AT_ONCE]
+            images = [read_image(path, apply_exif=upright) for path in chunk]
+            started = time.perf_counter()
+            found += detector(images)
+            seconds += time.perf_counter() - started
+            bar.update(len(chunk))
+    return found, seconds
+
+
+def entries_of(
+    boxes: "Boxes", image_id: int, file_name: str, category_id: int
+) -> list[dict[str, Any]]:
+    """The entries of one image, bbox as x, y, width, height in pixels."""
+    from pose.geometry import xyxy_to_xywh
+
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "bbox": [round(float(value), 3) for value in box_xywh],
+            "score": round(float(score), 6),
+            "file_name": file_name,
+        }
+        for box_xywh, score in zip(xyxy_to_xywh(boxes.boxes), boxes.scores, strict=True)
+    ]
+
+
+def speed(count: int, seconds: float) -> str:
+    """Images a second, and milliseconds an image."""
+    seconds = max(seconds, 1e-9)
+    return f"{count / seconds:.1f} images a second, {1000 * seconds / count:.0f} ms an image,"

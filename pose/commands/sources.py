@@ -1,0 +1,100 @@
+"""What `pose predict` and `pose detect` are given to look at: named, found, told apart."""
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+
+KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Pictures and videos in the order they were named; those of a folder by name."""
+
+    pictures: tuple[Path, ...]
+    videos: tuple[str | Path, ...]
+    """Files, animated images among them; addresses and cameras as text."""
+
+    def folders(self) -> list[Path]:
+        """Where the files lie, each folder once."""
+        files = [*self.pictures, *(video for video in self.videos if isinstance(video, Path))]
+        return list(dict.fromkeys(path.parent for path in files))
+
+    @cached_property
+    def _root(self) -> str:
+        return os.path.commonpath([os.path.abspath(folder) for folder in self.folders()])
+
+    def name(self, source: str | Path) -> PurePath:
+        """What outputs are called after: a file's path from the deepest folder that holds all of
+        them; of an address or a camera its letters and digits."""
+        if isinstance(source, str):
+            address = re.sub(r"^\w+://([^/@]*@)?", "", source)
+            return PurePath(re.sub(r"[^\w.]+", "-", address).strip("-."))
+        return PurePath(os.path.relpath(os.path.abspath(source), self._root))
+
+
+def drawn_name(name: PurePath, suffix: str, same: Sequence[str] = ()) -> PurePath:
+    """The name of what is drawn as a `suffix` file. Where that is another kind of file than `same`
+    the whole name stays in it, for a.jpg and a.png are two pictures."""
+    if name.suffix.lower() in (suffix, *same):
+        return name
+    return name.with_name(name.name + suffix)
+
+
+def split_keys(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Sources and key=value apart; a file that is there is a source whatever its name."""
+    keys = [text for text in texts if KEY.match(text) and not Path(text).exists()]
+    sources = [text for text in texts if text not in keys]
+    if not sources:
+        raise ValueError("no source: name an image, folder, video, stream address or camera:0")
+    return sources, keys
+
+
+def find_sources(texts: Sequence[str]) -> Sources:
+    """The pictures and videos that `texts` name: files, folders, patterns, addresses, cameras.
+
+    FileNotFoundError or ValueError of one line where there is none.
+    """
+    from pose.video import kind_of
+
+    pictures: list[Path] = []
+    videos: list[str | Path] = []
+    for text in texts:
+        for source in _matching(text):
+            kind = kind_of(source)
+            if kind == "folder":
+                _add_folder(Path(source), pictures, videos)
+            elif kind == "image":
+                pictures.append(Path(source))
+            else:
+                videos.append(Path(source) if kind == "video" else source)
+    # Named twice, as by two patterns, is looked at once.
+    return Sources(tuple(dict.fromkeys(pictures)), tuple(dict.fromkeys(videos)))
+
+
+def _matching(text: str) -> list[str]:
+    """The files of a pattern, which some shells leave to the program; else `text` itself."""
+    if not glob.has_magic(text) or Path(text).exists() or "://" in text:
+        return [text]
+    found = sorted(glob.glob(text, recursive=True))
+    if not found:
+        raise FileNotFoundError(f"{text}: no file matches this pattern")
+    return found
+
+
+def _add_folder(folder: Path, pictures: list[Path], videos: list[str | Path]) -> None:
+    from pose.images import list_images
+    from pose.video import VIDEO_SUFFIXES, kind_of
+
+    images = list_images(folder)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    moving = [path for path in images if kind_of(path) == "video"]
+    if not images and not files:
+        raise ValueError(f"{folder}: holds no image or video file")
+    pictures += [path for path in images if path not in moving]
+    videos += [*moving, *files]
