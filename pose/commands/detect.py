@@ -2,10 +2,9 @@
 
 import argparse
 import logging
-import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 HELP = "boxes of the people in images, as a COCO detection file"
 
 IMAGES_AT_ONCE = 8
-MAX_DIGITS = 15
-"""Longer numbers in file names are dates and the like, and no ids."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect, write, print; an interrupt leaves nothing behind."""
     from pose.build_detector import detector_of
+    from pose.commands.sources import image_ids
     from pose.commands.tables import ap_table, format_table
     from pose.devices import choose_device
     from pose.metrics.box_ap import box_figures, read_box_truth
@@ -136,21 +134,6 @@ def listed_images(names: Collection[str], truth: "BoxTruth") -> dict[str, int]:
         rest = len(names) - len(listed)
         logger.warning("%s: does not list %d of %d images", truth.source, rest, len(names))
     return listed
-
-
-def image_ids(names: Collection[str], listed: Mapping[str, int]) -> dict[str, int]:
-    """An id for each image, no two alike.
-
-    That of the annotations; else the last number in the file's name, as COCO's files have it; where
-    one has none or it is taken, running numbers above all ids that are known.
-    """
-    others = [name for name in names if name not in listed]
-    digits = [re.findall(r"\d+", PurePath(name).stem) for name in others]
-    numbers = [int(d[-1]) if d and len(d[-1]) <= MAX_DIGITS else -1 for d in digits]
-    taken = set(listed.values())
-    if -1 in numbers or len({*numbers, *taken}) < len(numbers) + len(taken):
-        numbers = [max(taken, default=0) + i for i in range(1, len(others) + 1)]
-    return {**listed, **dict(zip(others, numbers, strict=True))}
 
 
 def detect(

@@ -152,10 +152,13 @@ def predict_images(
 def read_pictures(sources: "Sources", unreadable: list[Path]) -> Iterator["Frame"]:
     """The pictures one after the other; of several those that cannot be read are said and left
     out."""
+    from pose.commands.sources import image_ids
     from pose.images import read_image
     from pose.inference.frames import Frame
 
-    for number, path in enumerate(sources.pictures, start=1):
+    names = {path: sources.name(path).as_posix() for path in sources.pictures}
+    ids = image_ids(names.values(), {})
+    for path, name in names.items():
         try:
             image = read_image(path)
         except (ValueError, OSError) as error:
@@ -164,7 +167,7 @@ def read_pictures(sources: "Sources", unreadable: list[Path]) -> Iterator["Frame
             logger.warning("%s", error)
             unreadable.append(path)
             continue
-        yield Frame(number, 0.0, image, sources.name(path).as_posix())
+        yield Frame(ids[name], 0.0, image, name)
 
 
 def write_found(found: list[Any], predictor: "Predictor", cfg: "EasyDict", out: Path) -> None:

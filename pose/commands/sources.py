@@ -3,13 +3,15 @@
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+MAX_DIGITS = 15
+"""Longer numbers in file names are dates and the like, and no ids."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,18 @@ def _add_folder(folder: Path, pictures: list[Path], videos: list[str | Path]) ->
         raise ValueError(f"{folder}: holds no image or video file")
     pictures += [path for path in images if path not in moving]
     videos += [*moving, *files]
+
+
+def image_ids(names: Collection[str], listed: Mapping[str, int]) -> dict[str, int]:
+    """An id for each image, no two alike.
+
+    That of the annotations; else the last number in the file's name, as COCO's files have it; where
+    one has none or it is taken, running numbers above all ids that are known.
+    """
+    others = [name for name in names if name not in listed]
+    digits = [re.findall(r"\d+", PurePath(name).stem) for name in others]
+    numbers = [int(d[-1]) if d and len(d[-1]) <= MAX_DIGITS else -1 for d in digits]
+    taken = set(listed.values())
+    if -1 in numbers or len({*numbers, *taken}) < len(numbers) + len(taken):
+        numbers = [max(taken, default=0) + i for i in range(1, len(others) + 1)]
+    return {**listed, **dict(zip(others, numbers, strict=True))}

@@ -24,7 +24,7 @@ class Frame:
     """One picture of a series."""
 
     number: int
-    """Its place, from 0."""
+    """Its place in a video, from 0; of a photograph its image id."""
     time: float
     """Seconds since the first frame; 0 for a photograph."""
     image: np.ndarray

@@ -163,23 +163,6 @@ def test_the_category_is_that_of_the_annotations(asked, tmp_path):
     assert [e["category_id"] for e in written()] == [4]
 
 
-@pytest.mark.parametrize(
-    ("names", "listed", "ids"),
-    [
-        (["000000000139.jpg", "000000000785.jpg"], {}, [139, 785]),
-        (["a1_7.jpg", "a2_7.jpg"], {}, [1, 2]),
-        (["a.jpg", "7.jpg"], {}, [1, 2]),
-        (["7.jpg", "8.jpg"], {"7.jpg": 20}, [20, 8]),
-        (["7.jpg", "8.jpg"], {"7.jpg": 8}, [8, 9]),
-        (["a.jpg", "b.jpg", "c.jpg"], {"b.jpg": 5}, [6, 5, 7]),
-        (["20240101123456789.jpg"], {}, [1]),
-        ([], {}, []),
-    ],
-)
-def test_every_image_has_an_id_of_its_own(names, listed, ids):
-    assert detect.image_ids(names, listed) == dict(zip(names, ids, strict=True))
-
-
 def turned(path):
     """A JPEG that says it lies on its side."""
     image = np.full((20, 40, 3), 100, np.uint8)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pytest
 
-from pose.commands.sources import Sources, drawn_name, find_sources, split_keys
+from pose.commands.sources import Sources, drawn_name, find_sources, image_ids, split_keys
 from pose.images import write_image
 from pose.video import VideoWriter
 
@@ -87,3 +87,20 @@ def test_two_sources_never_share_an_output():
     assert drawn_name(PurePath("d/a.png"), ".jpg", (".jpeg",)) == PurePath("d/a.png.jpg")
     assert drawn_name(PurePath("a.mp4"), ".mp4") == PurePath("a.mp4")
     assert drawn_name(PurePath("a.avi"), ".mp4") == PurePath("a.avi.mp4")
+
+
+@pytest.mark.parametrize(
+    ("names", "listed", "ids"),
+    [
+        (["000000000139.jpg", "000000000785.jpg"], {}, [139, 785]),
+        (["a1_7.jpg", "a2_7.jpg"], {}, [1, 2]),
+        (["a.jpg", "7.jpg"], {}, [1, 2]),
+        (["7.jpg", "8.jpg"], {"7.jpg": 20}, [20, 8]),
+        (["7.jpg", "8.jpg"], {"7.jpg": 8}, [8, 9]),
+        (["a.jpg", "b.jpg", "c.jpg"], {"b.jpg": 5}, [6, 5, 7]),
+        (["20240101123456789.jpg"], {}, [1]),
+        ([], {}, []),
+    ],
+)
+def test_every_image_has_an_id_of_its_own(names, listed, ids):
+    assert image_ids(names, listed) == dict(zip(names, ids, strict=True))
