@@ -10,6 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "pose/__init__.py").read_t
 assert VERSION, "pose/__init__.py names no version"
 
 TENSORBOARD = ["tensorboard"]
+SCALE = ["ray[data]>=2.60"]
 
 setup(
     name="pose",
@@ -47,6 +48,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "onnx": ["onnxruntime"],
         "detectors": ["transformers>=5"],
+        "scale": SCALE,
         # The formatter is held to one version: another one formats otherwise.
         "test": [
             "pytest",
@@ -61,6 +63,7 @@ setup(
             "mypy>=2.4",
             "setuptools>=70",
             *TENSORBOARD,
+            *SCALE,
         ],
     },
 )

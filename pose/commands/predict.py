@@ -69,20 +69,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     parser.add_argument(
         "--engine",
-        choices=("auto", "torch", "onnxruntime", "openvino"),
+        choices=("auto", "torch", "onnxruntime", "openvino", "ray"),
         default="auto",
-        help="what executes the network (default: by the kind of the weights file)",
+        help="what executes the network (default: by the kind of the weights file); ray: all "
+        "machines of a cluster, for millions of files: docs/scale.md",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict, draw, write; what an interrupt leaves is what was done."""
     from pose.build_predictor import build_predictor
+    from pose.commands.shard_output import predict_on_ray
     from pose.commands.sources import drawn_name, find_sources, split_keys
     from pose.commands.video_output import VideoJob, predict_video
     from pose.commands.window import show_window
     from pose.inference.boxes import parse_boxes
 
+    if args.engine == "ray":
+        return predict_on_ray(args)
     names, keys = split_keys(args.sources)
     sources = find_sources(names)
     if args.boxes is not None and args.detector is not None:

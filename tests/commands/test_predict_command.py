@@ -259,6 +259,13 @@ def test_boxes_and_detector_exclude_each_other(run, video, capsys):
     assert "give one of them" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--boxes", "1,1,9,9"], ["--track"], ["--show"]])
+def test_what_goes_with_one_machine_is_refused_with_many(run, tmp_path, capsys, option):
+    write_image(tmp_path / "a.jpg", draw_scene(1, 0).image)
+    assert run(tmp_path / "a.jpg", None, "--engine", "ray", *option)[0] == 2
+    assert f"{option[0]}: goes with one machine" in capsys.readouterr().err
+
+
 def test_tracking_needs_a_video(run, tmp_path, capsys):
     write_image(tmp_path / "a.jpg", draw_scene(1, 0).image)
     assert run(tmp_path / "a.jpg", "1,1,9,9", "--track")[0] == 2
