@@ -17,6 +17,8 @@ from pose.inference.predictor import Predictor
 
 DEFAULT_WEIGHTS = "hrnet_w32"
 DEFAULT_DETECTOR = "default"
+CPU_BATCH = 32
+"""More people at a time than this make a CPU slower: their maps no longer fit its caches."""
 
 
 def load(
@@ -55,10 +57,11 @@ def build_predictor(
     chosen = choose_device(device)
     runtime, cfg = runtime_of(weights, device=chosen, overrides=keys, engine=engine)
     detect = lazy_detector(detector, chosen, cfg.predict.detector_threshold)
+    batch_size = cfg.test.batch_size
     predictor = Predictor(
         runtime,
         detect,
-        batch_size=cfg.test.batch_size,
+        batch_size=min(batch_size, CPU_BATCH) if chosen.type == "cpu" else batch_size,
         person_threshold=cfg.predict.person_threshold,
     )
     return predictor, cfg
