@@ -11,6 +11,7 @@ assert VERSION, "pose/__init__.py names no version"
 
 TENSORBOARD = ["tensorboard"]
 SCALE = ["ray[data]>=2.60"]
+EXPORT = ["onnx", "onnxscript", "onnxruntime", "openvino", "nncf"]
 
 setup(
     name="pose",
@@ -47,6 +48,8 @@ setup(
     extras_require={
         "tensorboard": TENSORBOARD,
         "onnx": ["onnxruntime"],
+        "openvino": ["openvino"],
+        "export": EXPORT,
         "detectors": ["transformers>=5"],
         "scale": SCALE,
         # The formatter is held to one version: another one formats otherwise.
@@ -54,8 +57,6 @@ setup(
             "pytest",
             "hypothesis",
             "motmetrics",
-            "onnx",
-            "onnxruntime",
             "pandas",
             "trackeval",
             "transformers>=5",
@@ -64,6 +65,7 @@ setup(
             "setuptools>=70",
             *TENSORBOARD,
             *SCALE,
+            *EXPORT,
         ],
     },
 )

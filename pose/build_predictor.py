@@ -55,7 +55,7 @@ def build_predictor(
 ) -> tuple[Predictor, EasyDict]:
     """What `load` gives, and the resolved config it was made by."""
     chosen = choose_device(device)
-    runtime, cfg = runtime_of(weights, device=chosen, overrides=keys, engine=engine)
+    runtime, cfg = runtime_of(weights, device=device, overrides=keys, engine=engine)
     detect = lazy_detector(detector, chosen, cfg.predict.detector_threshold)
     batch_size = cfg.test.batch_size
     predictor = Predictor(

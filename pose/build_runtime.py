@@ -219,10 +219,11 @@ def _maps_runtime(file: NetworkFile, outputs: Values, skeleton: Skeleton, cfg: E
 
 def _codec_for(maps: np.ndarray | None, cfg: EasyDict) -> Codec | None:
     """The config's codec at the stride of the maps; None where it makes no such maps."""
-    vectors = codec_of(cfg, stride=1)
-    if maps is None or isinstance(vectors, SimccCodec):
-        fits = maps is not None and maps.shape[2:] == (sum(vectors.bins),)  # type: ignore[attr-defined]
-        return vectors if fits else None
+    codec = codec_of(cfg, stride=1)
+    if maps is None:
+        return None
+    if isinstance(codec, SimccCodec):
+        return codec if maps.shape[2:] == (sum(codec.bins),) else None
     width, height = cfg.model.input_size
     stride = max(width // maps.shape[-1], 1)
     fits = maps.ndim == 4 and (height, width) == (maps.shape[2] * stride, maps.shape[3] * stride)

@@ -246,6 +246,12 @@ class Predict:
         "sooner where somebody is lost.",
         low=1,
     )
+    smoothing: str = setting(
+        "auto",
+        "Of people who are tracked: live: by the frames before; offline: by those before and "
+        "after, in a second pass; auto: offline for files that are not shown, else live; none.",
+        choices=("auto", "live", "offline", "none"),
+    )
 
 
 @dataclass(frozen=True)

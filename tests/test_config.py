@@ -187,5 +187,5 @@ def test_an_empty_text_is_a_text():
     assert (
         load_config("coco/hrnet_w32_256x192", ["data.val_annotations="]).data.val_annotations == ""
     )
-    with pytest.raises(ConfigError, match="model.name is ''"):
+    with pytest.raises(ConfigError, match=r"model\.name is ''"):
         load_config("coco/hrnet_w32_256x192", ["model.name="])

@@ -33,6 +33,7 @@ COMMANDS = {
     "predict": "Use",
     "detect": "Use",
     "weights": "Weights and export",
+    "export": "Weights and export",
 }
 """Every command and the group under which `pose --help` shows it, in that order."""
 

@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         for video in sources.videos:
             if status != INTERRUPTED:
                 out = args.out / drawn_name(sources.name(video), ".mp4")
-                job = VideoJob(video, out, boxes, track=args.track, show=show)
+                job = VideoJob(video, out, boxes, args.track, show, is_shown=args.show)
                 status = max(status, predict_video(predictor, cfg, job))
     return status
 

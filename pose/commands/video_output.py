@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pose.inference.frames import Found, Frame
     from pose.inference.pipeline import StageTimes
     from pose.inference.predictor import Predictor
+    from pose.skeleton import Skeleton
     from pose.structures import Poses
     from pose.video import VideoInfo
 
@@ -35,10 +38,28 @@ class VideoJob:
     boxes: "BoxSource | None"
     track: bool
     show: Callable[[np.ndarray], bool]
+    is_shown: bool = False
+    """Whether somebody watches the frames as they are drawn."""
 
     @property
     def lines(self) -> Path:
         return self.out.with_suffix(".jsonl")
+
+
+@dataclass
+class Stop:
+    """Ctrl-C, taken by the pass that it ends."""
+
+    asked: Event = field(default_factory=Event)
+    came: bool = False
+
+    def take(self) -> bool:
+        """Whether to end the pass now."""
+        if not self.asked.is_set():
+            return False
+        self.asked.clear()
+        self.came = True
+        return True
 
 
 @dataclass
@@ -61,26 +82,39 @@ def predict_video(predictor: "Predictor", cfg: "EasyDict", job: VideoJob) -> int
     from pose.inference.draw import draw_poses
     from pose.inference.frames import with_times
     from pose.inference.pipeline import StageTimes, ahead
+    from pose.interrupts import interrupt_flag
     from pose.video import probe
 
     info = probe(job.source)
-    times = StageTimes()
-    threshold = cfg.predict.keypoint_threshold
-
-    draw = times.call("draw", partial(draw_poses, score_threshold=threshold))
-    found = find_in_video(with_times(predictor, times), cfg, job, info, times)
-    drawn = ahead((entry, draw(entry[0].image, entry[1])) for entry in found)
-    account, status = write_video(job, info, drawn, times)
+    times, stop = StageTimes(), Stop()
+    draw = times.call("draw", partial(draw_poses, score_threshold=cfg.predict.keypoint_threshold))
+    with interrupt_flag() as stop.asked:
+        found = find_in_video(with_times(predictor, times), cfg, job, times)
+        if job.track and smoothing_of(cfg, job) == "offline":
+            found = smoothed_afterwards(found, predictor.runtime.skeleton, job, info, times, stop)
+        drawn = ahead((entry, draw(entry[0].image, entry[1])) for entry in found)
+        account = write_video(job, info, drawn, times, stop)
     report(job, account, times)
-    return status
+    if not stop.came:
+        return 0
+    logger.warning("interrupted after %d frames; what is done is written", account.frames)
+    return INTERRUPTED
+
+
+def smoothing_of(cfg: "EasyDict", job: VideoJob) -> str:
+    """predict.smoothing; auto is offline for files, live where frames are seen as they come."""
+    if cfg.predict.smoothing != "auto":
+        return cfg.predict.smoothing
+    return "offline" if isinstance(job.source, Path) and not job.is_shown else "live"
 
 
 def find_in_video(
-    predictor: "Predictor", cfg: "EasyDict", job: VideoJob, info: "VideoInfo", times: "StageTimes"
-) -> Iterator["Found"]:
-    """The frames with their poses, tracked and smoothed where that is wanted."""
+    predictor: "Predictor", cfg: "EasyDict", job: VideoJob, times: "StageTimes"
+) -> Generator["Found"]:
+    """The frames with their poses, where that is wanted tracked and smoothed as they come."""
     from pose.inference.frames import follow_through, look_through
     from pose.inference.pipeline import ahead
+    from pose.inference.smoothing import OneEuro
     from pose.inference.tracker import NEW_SCORE, Tracker
 
     given = job.boxes
@@ -96,8 +130,44 @@ def find_in_video(
         person_threshold=-1.0 if boxes_of else predictor.person_threshold,
         keypoint_threshold=cfg.predict.keypoint_threshold,
     )
+    live = OneEuro() if smoothing_of(cfg, job) == "live" else None
     interval = cfg.predict.detector_interval
-    yield from follow_through(predictor, frames, tracker, boxes_of, interval)
+    for frame, poses in follow_through(predictor, frames, tracker, boxes_of, interval):
+        yield frame, live.update(poses, frame.time) if live else poses
+
+
+def smoothed_afterwards(
+    found: Generator["Found"],
+    skeleton: "Skeleton",
+    job: VideoJob,
+    info: "VideoInfo",
+    times: "StageTimes",
+    stop: Stop,
+) -> Generator["Found"]:
+    """The frames once more, with poses smoothed by what came before and after them.
+
+    A first pass writes all poses into a temporary file, so memory does not grow with the length. A
+    first Ctrl-C ends that pass; what it found is still smoothed.
+    """
+    from tqdm import tqdm
+
+    from pose.inference.frames import line_of, poses_of_line
+    from pose.inference.pipeline import ahead
+    from pose.inference.smoothing import smooth_in_windows
+
+    with TemporaryFile("w+", encoding="utf-8") as lines:
+        bar = tqdm(found, total=info.num_frames, unit="frame", desc="find", disable=None)
+        with closing(found):
+            for frame, poses in bar:
+                lines.write(line_of(frame.number, frame.time, poses) + "\n")
+                if stop.take():
+                    break
+        lines.seek(0)
+        entries = (poses_of_line(line, skeleton)[1:] for line in lines)
+        frames = ahead(times.of("read", numbered_frames(job.source)))
+        # The poses come first: of an interrupted pass there are fewer of them than frames.
+        for (_, poses), frame in zip(smooth_in_windows(entries), frames, strict=False):
+            yield frame, poses
 
 
 def numbered_frames(source: str | Path) -> Iterator["Frame"]:
@@ -113,16 +183,16 @@ def write_video(
     info: "VideoInfo",
     drawn: Generator[tuple["Found", np.ndarray]],
     times: "StageTimes",
-) -> tuple[Account, int]:
-    """The mp4 and its lines; exit status 130 where Ctrl-C came."""
+    stop: Stop,
+) -> Account:
+    """The mp4 and its lines."""
     from tqdm import tqdm
 
     from pose.files import replacing
     from pose.inference.frames import line_of
-    from pose.interrupts import interrupt_flag
     from pose.video import VideoWriter
 
-    account, status = Account(), 0
+    account = Account()
     audio = job.source if isinstance(job.source, Path) else None
     with ExitStack() as stack:
         lines = stack.enter_context(replacing(job.lines)).open("w", encoding="utf-8")
@@ -130,19 +200,15 @@ def write_video(
         writer = stack.enter_context(VideoWriter(job.out, info.fps, audio))
         write = times.call("write", writer.write)
         bar = stack.enter_context(tqdm(total=info.num_frames, unit="frame", disable=None))
-        interrupted = stack.enter_context(interrupt_flag())
         stack.callback(drawn.close)  # ends the threads that work ahead
         for (frame, poses), picture in drawn:
             write(picture, frame.time)
             lines.write(line_of(frame.number, frame.time, poses) + "\n")
             account.add(poses)
             bar.update()
-            if interrupted.is_set() or not job.show(picture):
+            if stop.take() or not job.show(picture):
                 break
-    if interrupted.is_set():
-        logger.warning("interrupted after %d frames; what is done is written", account.frames)
-        status = INTERRUPTED
-    return account, status
+    return account
 
 
 def report(job: VideoJob, account: Account, times: "StageTimes") -> None:

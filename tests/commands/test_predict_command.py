@@ -1,21 +1,26 @@
 """`pose predict`: a drawn picture for each picture, a frame for each frame, poses as COCO's."""
 
+import itertools
 import json
+import os
 import shutil
 import signal
 import threading
+import time
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from pose.build import described, model_of
 from pose.commands.main import main
 from pose.config import load_config
 from pose.data.coco import load_coco
-from pose.data.synthetic import draw_scene
+from pose.data.synthetic import draw_clip, draw_scene
 from pose.images import read_image, write_image
 from pose.inference.frames import line_of, poses_of_line
+from pose.inference.tracker import Tracker
 from pose.models.weights import save_weights
 from pose.skeleton import COCO_17
 from pose.video import VideoWriter, read_frames
@@ -25,10 +30,11 @@ NUM_FRAMES = 6
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """An untrained network: where it sees keypoints does not matter here."""
+    """An untrained network, sure of what it sees: where that is does not matter here."""
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     cfg = load_config("synthetic/quickstart", ["model.input_size=[64, 64]"])
     model, _ = model_of(cfg, COCO_17)
+    torch.nn.init.constant_(model.final_layer.bias, 0.6)
     save_weights(path, model.state_dict(), described(cfg, COCO_17))
     return path
 
@@ -209,6 +215,58 @@ def test_a_second_ctrl_c_leaves_nothing(run, video, tmp_path, monkeypatch, capsy
     status, _ = run(video, "10,10,60,80")
     assert status == 130 and "pose: error:" not in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.fixture
+def walking(tmp_path):
+    """A clip of 40 frames of one person who walks, and a detection in each."""
+    path = tmp_path / "walking.mp4"
+    with VideoWriter(path, 25) as writer:
+        for scene in itertools.islice(draw_clip(3, 40, 25, (128, 96)), 40):
+            writer.write(scene.image)
+    return path, saved(tmp_path / "walking.json", [detection(frame) for frame in range(40)])
+
+
+@pytest.mark.parametrize("smoothing", ["auto", "live", "none"])
+def test_tracked_people_have_ids_in_every_frame(run, walking, tmp_path, smoothing):
+    path, boxes = walking
+    assert run([path, f"predict.smoothing={smoothing}"], boxes, "--track")[0] == 0
+    lines = lines_of(tmp_path / "out/walking.jsonl")
+    assert [[p["id"] for p in line["people"]] for line in lines] == [[1]] * 40
+    assert len(frames(tmp_path / "out/walking.mp4")) == 40
+
+
+def test_smoothing_changes_keypoints_alone(run, walking, tmp_path):
+    path, boxes = walking
+    found = {}
+    for smoothing in ("none", "live", "offline"):
+        out = tmp_path / smoothing
+        run([path, f"predict.smoothing={smoothing}"], boxes, "--track", out=out)
+        found[smoothing] = [line["people"][0] for line in lines_of(out / "walking.jsonl")]
+    for smoothing in ("live", "offline"):
+        assert found[smoothing] != found["none"]
+        for smooth, raw in zip(found[smoothing], found["none"], strict=True):
+            assert {**smooth, "keypoints": 0} == {**raw, "keypoints": 0}
+
+
+def test_an_interrupt_of_the_first_pass_keeps_what_was_found(
+    run, walking, tmp_path, monkeypatch, capsys
+):
+    path, boxes = walking
+    whole, count = Tracker.update, itertools.count(1)
+
+    def update(self, *args):
+        if next(count) == 12:
+            os.kill(os.getpid(), signal.SIGINT)  # the main thread's, whichever thread runs this
+            time.sleep(0.5)
+        return whole(self, *args)
+
+    monkeypatch.setattr(Tracker, "update", update)
+    assert run(path, boxes, "--track")[0] == 130
+    number = len(lines_of(tmp_path / "out/walking.jsonl"))
+    assert 11 <= number < 40
+    assert len(frames(tmp_path / "out/walking.mp4")) == number
+    assert f"interrupted after {number} frames" in capsys.readouterr().err
 
 
 def test_the_second_video_is_not_begun_after_an_interrupt(run, video, tmp_path, monkeypatch):

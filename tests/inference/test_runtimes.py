@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -16,6 +19,7 @@ from pose.metrics.oks import oks
 from pose.models.weights import save_weights
 from pose.published import described
 from pose.skeleton import COCO_17
+from tests.export.networks import need
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -29,7 +33,7 @@ KINDS = {"float": 1, "uint8": 2, "int64": 7, "float16": 10}
 @pytest.fixture(params=OPENERS)
 def engine(request):
     if request.param == "openvino":
-        pytest.importorskip("openvino")
+        need("openvino")
     return request.param
 
 
@@ -238,7 +242,7 @@ def test_engines_and_devices_that_do_not_fit_are_one_line(tmp_path):
         runtime_of("best.xml", engine="onnxruntime")
     with pytest.raises(FileNotFoundError, match=r"gone\.onnx"):
         runtime_of("gone.onnx")
-    pytest.importorskip("openvino")
+    need("openvino")
     with pytest.raises(FileNotFoundError, match=r"gone\.xml"):
         runtime_of("gone.xml")
 
@@ -255,10 +259,25 @@ def test_cuda_is_onnxruntimes_own_or_an_error(tmp_path):
 
 
 def test_a_missing_openvino_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     path = write_network(tmp_path / "a.onnx")
     with pytest.raises(ValueError, match=r"OpenVINO is not installed; run: pip install openvino"):
         runtime_of(path, engine="openvino")
+
+
+def test_openvino_does_not_report_its_use(tmp_path):
+    """The package does so when it is imported, and keeps a file in the home folder for it."""
+    need("openvino")
+    program = (
+        "import sys\n"
+        "from pose.inference.runtimes import import_openvino\n"
+        "assert import_openvino('a test').Core().available_devices\n"
+        "assert sys.modules['openvino_telemetry'] is None\n"
+        "assert not any(name.startswith('openvino_telemetry.') for name in sys.modules)\n"
+    )
+    home = {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, **home}, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
