@@ -107,13 +107,14 @@ def with_times(predictor: Predictor, times: StageTimes) -> Predictor:
 
 def line_of(frame: int, time: float, poses: Poses) -> str:
     """One frame as a line of JSON, without the line's end; coordinates in image pixels."""
-    totals = person_scores(poses.box_scores, poses.scores)
+    # Of the scores as they are written, so that the line can be told again from what it says.
+    totals = person_scores(poses.box_scores, poses.scores.round(4))
     people = [
         {
             **({} if poses.track_ids is None else {"id": int(poses.track_ids[i])}),
             "box": [round(float(v), 3) for v in poses.boxes[i]],
             "box_score": float(poses.box_scores[i]),
-            "score": float(totals[i]),
+            "score": round(float(totals[i]), 6),
             "keypoints": [
                 [round(float(x), 3), round(float(y), 3), round(float(s), 4)]
                 for (x, y), s in zip(poses.keypoints[i], poses.scores[i], strict=True)
