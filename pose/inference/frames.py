@@ -108,7 +108,8 @@ def with_times(predictor: Predictor, times: StageTimes) -> Predictor:
 def line_of(frame: int, time: float, poses: Poses) -> str:
     """One frame as a line of JSON, without the line's end; coordinates in image pixels."""
     # Of the scores as they are written, so that the line can be told again from what it says.
-    totals = person_scores(poses.box_scores, poses.scores.round(4))
+    scores = poses.scores.astype(np.float64).round(4)
+    totals = person_scores(poses.box_scores, scores)
     people = [
         {
             **({} if poses.track_ids is None else {"id": int(poses.track_ids[i])}),
@@ -116,8 +117,8 @@ def line_of(frame: int, time: float, poses: Poses) -> str:
             "box_score": float(poses.box_scores[i]),
             "score": round(float(totals[i]), 6),
             "keypoints": [
-                [round(float(x), 3), round(float(y), 3), round(float(s), 4)]
-                for (x, y), s in zip(poses.keypoints[i], poses.scores[i], strict=True)
+                [round(float(x), 3), round(float(y), 3), float(s)]
+                for (x, y), s in zip(poses.keypoints[i], scores[i], strict=True)
             ],
         }
         for i in range(len(poses))
