@@ -10,6 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "pose/__init__.py").read_t
 assert VERSION, "pose/__init__.py names no version"
 
 TENSORBOARD = ["tensorboard"]
+APP = ["gradio>=6.31"]
 SCALE = ["ray[data]>=2.60"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime", "openvino", "nncf"]
 
@@ -50,7 +51,8 @@ setup(
         "onnx": ["onnxruntime"],
         "openvino": ["openvino"],
         "export": EXPORT,
-        "detectors": ["transformers>=5"],
+        "detectors": ["transformers>=5", "huggingface_hub"],
+        "app": APP,
         "scale": SCALE,
         # The formatter is held to one version: another one formats otherwise.
         "test": [
@@ -62,8 +64,10 @@ setup(
             "transformers>=5",
             "ruff==0.17.*",
             "mypy>=2.4",
+            "selenium",
             "setuptools>=70",
             *TENSORBOARD,
+            *APP,
             *SCALE,
             *EXPORT,
         ],

@@ -6,7 +6,7 @@ shards written, where the actor stands, so all machines see both under the same 
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +17,7 @@ from pose.shards import Account, Run, Shard, imported, write_shard
 logger = logging.getLogger(__name__)
 
 
-def run_on_ray(run: Run, *, workers: int | None = None) -> Iterator[Account]:
+def run_on_ray(run: Run, *, workers: int | None = None) -> Generator[Account]:
     """Does what is unfinished; gives the account of each shard when its file is there.
 
     The cluster is the one the program is connected to, or that of RAY_ADDRESS; else Ray is started

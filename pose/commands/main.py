@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": "Train and measure",
     "predict": "Use",
     "detect": "Use",
+    "app": "Use",
     "weights": "Weights and export",
     "export": "Weights and export",
 }

@@ -74,7 +74,7 @@ class Account:
         self.frames += 1
         self.people += len(poses)
         if poses.track_ids is not None:
-            self.most_id = max(self.most_id, *poses.track_ids.tolist())
+            self.most_id = max(self.most_id, *poses.track_ids.tolist(), 0)
 
 
 def predict_video(predictor: "Predictor", cfg: "EasyDict", job: VideoJob) -> int:

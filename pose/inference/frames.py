@@ -68,7 +68,8 @@ def follow_through(
     for frame, detections in with_detections(predictor, frames, boxes_of, interval):
         if detections is None and tracker.needs_detector:
             [detections] = predictor.detect([frame.image])
-        boxes = detections if boxes_of else tracker.boxes_at(frame.time, detections)
+        given = detections if boxes_of is not None else None
+        boxes = given or tracker.boxes_at(frame.time, detections)
         [poses] = predictor.look_at([frame.image], [boxes])
         num_detected = 0 if detections is None else len(detections.boxes)
         yield frame, tracker.update(poses, frame.time, np.arange(len(poses)) < num_detected)

@@ -1,8 +1,8 @@
 """Who is who from frame to frame: ids that stay, and where to look in the next frame.
 
-A `Tracker` is fed the poses of one frame after another, each with its time in seconds, so that
-frames may be missing or unevenly spaced. Everybody is carried along with their velocity and paired
-with the poses of a frame so that the sum of similarities is highest. The past is never changed.
+A `Tracker` is fed frame after frame, each with its time in seconds, so that frames may be missing
+or unevenly spaced. Everybody is carried along with their velocity and paired with the poses of the
+frame so that the sum of similarities (OKS and IoU) is highest. What was said is never taken back.
 """
 
 from collections.abc import Sequence
@@ -21,45 +21,36 @@ from pose.structures import KEYPOINT_SCORE_THRESHOLD, Poses, person_scores
 
 MAX_GAP = 1.5
 """Seconds that a person may be out of sight without losing the id."""
-
 NEW_SCORE = 0.5
 """A newcomer gets an id once the person scores of its poses in a row add up to this."""
+KEPT_SCORE = 0.5
+"""Whoever is followed is kept down to this share of the person score that it takes to be found."""
 
-KEEP = 0.5
-"""Who has been found is kept down to this share of the score that it takes to be found, so that
-nobody flickers about the threshold."""
-
-SAME = .55
-"""..."""
-
+SAME_PERSON = 0.6
+"""Of two poses in a frame with a higher OKS one goes. Networks find people who hide others twice,
+at an OKS of 0.6 to 0.9; hardly any two people who are labelled in COCO are so alike."""
 MIN_SIMILARITY = 0.15
 """Less alike, a person and a pose are never taken for one."""
 
-FADING_SECONDS = 1.0
-"""Time in which the velocity of a person out of sight fades to 1/e."""
-
+FADING_SECONDS = 2.0
+"""In which the velocity of a person out of sight fades to 1/e."""
 VELOCITY_SECONDS = 0.15
-"""Time over which velocities are averaged."""
-
+"""Over which velocities are averaged."""
 BOX_SECONDS = 0.2
-"""Time in which a person's box comes to 1/e of its distance from the box of the pose."""
-
+"""In which a person's box comes to 1/e of its distance from the box of the pose."""
 COAST_SECONDS = 0.2
-"""Time for which people who are not found are still looked for where they should be."""
-
+"""For which people who were not found are still looked for where they should be."""
 FOLLOW_SECONDS = 1.0
-"""Nobody is followed for longer than this without the detector finding them again."""
+"""For which people are followed without the detector finding them; for half of it unasked."""
 
 CAMERA_PEOPLE = 3
-"""From so many people in sight on, what they do all alike is taken for the camera's movement."""
+"""From so many people in sight on, what they all do alike is the camera's movement."""
 
 MARGIN = 0.1
 """From the outermost keypoints to the box on every side, in the longer side of their bound: of
 annotated people the median is 0.06 beside, 0.12 above and 0.10 below."""
-
 MIN_KEYPOINTS = 3
 """Fewer make neither a box nor a velocity."""
-
 COVERED = 0.5
 """A detection that overlaps a person's expected box by more (IoU) is that person."""
 
@@ -71,27 +62,26 @@ class Track:
     track_id: int
     """From 1; 0 while the person is too new for one."""
     keypoints: np.ndarray
-    """(K, 2) when last seen."""
+    """(K, 2)."""
     scores: np.ndarray
-    """(K,)."""
     box: np.ndarray
-    """(4,) xyxy when last seen."""
+    """(4,) xyxy."""
     velocity: np.ndarray
     """(2,) pixels a second, of the whole person."""
     box_score: float
     evidence: float
     """Sum of the person scores so far."""
     at: float
-    """Time of keypoints and box, which are expected ones while the person is out of sight."""
+    """Time of keypoints and box; while the person is out of sight they are expected ones."""
     seen_at: float
     detected_at: float
     """When the detector last gave the box; -inf: never."""
 
 
 class Tracker:
-    """Gives the people of one video ids, from 1, each to one person only.
+    """Gives the people of one video ids, from 1, none of them twice.
 
-    Copies made by `copy.copy` go on independently. Times that do not grow count as no time passed.
+    A copy by `copy.copy` goes on by itself. Times that do not grow count as no time passed.
     """
 
     def __init__(
@@ -102,20 +92,23 @@ class Tracker:
         new_score: float = NEW_SCORE,
         person_threshold: float = PERSON_THRESHOLD,
         keypoint_threshold: float = KEYPOINT_SCORE_THRESHOLD,
+        same_person: float = SAME_PERSON,
     ) -> None:
-        """max_gap and new_score as the constants of these names say. Poses with a person score up
-        to `person_threshold` show nobody; keypoints up to `keypoint_threshold` do not count."""
+        """max_gap, new_score, same_person (1: no pose goes): see the constants of these names.
+
+        Poses with a person score up to `person_threshold` show nobody; keypoints with a score up to
+        `keypoint_threshold` do not count.
+        """
         if not 0 <= max_gap < np.inf:
             raise ValueError(f"tracker: max_gap is {max_gap}; expected seconds, 0 or more")
         self.max_gap = max_gap
         self.new_score = new_score
         self.person_threshold = person_threshold
         self.keypoint_threshold = keypoint_threshold
+        self.same_person = same_person
         self.tracks: tuple[Track, ...] = ()
-        self.time = -np.inf
-        """Of the last frame."""
-        self.num_ids = 0
-        """So many ids were given."""
+        self.time, self.num_ids = -np.inf, 0
+        """Of the last frame; given so far."""
         self.needs_detector = True
         """Whether the detector should look at the next frame, whenever it last did: somebody was
         lost just now, or has been followed without it for half a second."""
@@ -125,8 +118,8 @@ class Tracker:
         """The people of the frame at `time`, in the order of `poses`, with their `track_ids`.
 
         Left out are poses that show nobody, second poses of one person, and newcomers who have not
-        yet earned an id (in the very first frame everybody gets one). `detected` (N,) says whose
-        box the detector gave, one bool for all; other poses do not make newcomers.
+        yet earned an id (in the first frame everybody gets one). `detected` (N,), or one bool for
+        all, says whose box the detector gave; other poses make no newcomers.
         """
         if not np.isfinite(time):
             raise ValueError(f"tracker: the frame's time is {time}; expected seconds")
@@ -134,14 +127,12 @@ class Tracker:
         expected = [foresee(track, time) for track in self.tracks]
         similarity = compare(expected, sightings, self._sigmas, self.keypoint_threshold)
         partners = assign(np.where(similarity >= MIN_SIMILARITY, similarity, 0))
-        seen = {
-            row: follow(expected[partners[i]], sighting, self.keypoint_threshold)
-            if i in partners
-            else sighting
-            for i, (row, sighting) in enumerate(zip(rows, sightings, strict=True))
-            if i in partners
-            or (sighting.detected_at == time and sighting.evidence > self.person_threshold)
-        }
+        seen: dict[int, Track] = {}
+        for i, (row, sighting) in enumerate(zip(rows, sightings, strict=True)):
+            if i in partners:
+                seen[row] = follow(expected[partners[i]], sighting, self.keypoint_threshold)
+            elif sighting.detected_at == time and sighting.evidence > self.person_threshold:
+                seen[row] = sighting
         self._give_ids(seen)
         unseen = [t for j, t in enumerate(expected) if j not in partners.values()]
         lost = any(t.track_id and t.seen_at == self.time for t in unseen)
@@ -149,18 +140,17 @@ class Tracker:
         self.needs_detector = lost or stale
         pairs = [(expected[j], seen[rows[i]]) for i, j in partners.items()]
         waiting = [t for t in unseen if t.track_id and time - t.seen_at <= self.max_gap]
-        waiting = drift(waiting, pairs, time - self.time)
-        self.tracks, self.time = (*seen.values(), *waiting), time
+        self.tracks = (*seen.values(), *drift(waiting, pairs, time - self.time))
+        self.time = time
         known = [row for row, track in seen.items() if track.track_id]
         track_ids = np.array([seen[row].track_id for row in known], np.int64)
         return replace(poses[np.array(known, np.int64)], track_ids=track_ids)
 
     def boxes_at(self, time: float, detections: Boxes | None = None) -> Boxes:
         """Where to look for people in the coming frame, at `time`: the boxes of the detector, if it
-        ran, and after them those of the tracked people whom it did not find.
+        ran, and after them those of the people followed whom it did not find.
 
-        A tracked person's box is that of the last poses, carried along. Nobody is followed without
-        the detector for longer than a second.
+        Theirs are the boxes of their last poses, carried along.
         """
         followed = [
             foresee(track, time)
@@ -168,8 +158,8 @@ class Tracker:
             if (track.seen_at == self.time or time - track.seen_at <= COAST_SECONDS)
             and time - track.detected_at <= FOLLOW_SECONDS
         ]
-        boxes = np.array([track.box for track in followed], np.float32).reshape(-1, 4)
-        scores = np.array([track.box_score for track in followed], np.float32)
+        boxes = np.array([t.box for t in followed], np.float32).reshape(-1, 4)
+        scores = np.array([t.box_score for t in followed], np.float32)
         if detections is None:
             return Boxes(boxes, scores)
         overlap = box_iou(boxes, detections.boxes)
@@ -183,15 +173,15 @@ class Tracker:
     def _sightings(
         self, poses: Poses, time: float, detected: np.ndarray
     ) -> tuple[np.ndarray, list[Track]]:
-        """The poses that show somebody, each person once: their rows, ascending, and what is known
-        from this frame alone. Of two poses of one person the detector's stays, then the better."""
+        """The poses that show somebody, each person once: rows, ascending, and what is known from
+        this frame alone. Of two poses of one person the detector's stays, then the better."""
         totals = person_scores(poses.box_scores, poses.scores, self.keypoint_threshold)
-        people = np.flatnonzero(totals > self.person_threshold * KEEP)
+        people = np.flatnonzero(totals > self.person_threshold * KEPT_SCORE)
         boxes = pose_boxes(poses, self.keypoint_threshold)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * BOX_PADDING**2
         rank = totals + 2 * detected  # totals are at most 1
-        best = oks_nms(poses.keypoints[people], rank[people], areas[people], self._sigmas, SAME)
-        rows = np.sort(people[best])
+        points, rank, areas = poses.keypoints[people], rank[people], areas[people]
+        rows = np.sort(people[oks_nms(points, rank, areas, self._sigmas, self.same_person)])
         return rows, [
             Track(
                 track_id=0,
@@ -209,17 +199,12 @@ class Tracker:
         ]
 
     def _give_ids(self, seen: dict[int, Track]) -> None:
-        """Ids to those in `seen` who have earned one now, from left to right: the order of the
-        poses decides nothing."""
-        first = not np.isfinite(self.time)
-        earned = [
-            row
-            for row, track in seen.items()
-            if track.track_id == 0 and (first or track.evidence >= self.new_score)
-        ]
-        for row in sorted(earned, key=lambda row: tuple(seen[row].box)):
-            self.num_ids += 1
-            seen[row] = replace(seen[row], track_id=self.num_ids)
+        """Ids to those who have earned one now, from left to right, whatever the poses' order."""
+        enough = -np.inf if np.isinf(self.time) else self.new_score
+        for row in sorted(seen, key=lambda row: tuple(seen[row].box)):
+            if seen[row].track_id == 0 and seen[row].evidence >= enough:
+                self.num_ids += 1
+                seen[row] = replace(seen[row], track_id=self.num_ids)
 
 
 def foresee(track: Track, time: float) -> Track:
@@ -253,12 +238,12 @@ def follow(expected: Track, sighting: Track, threshold: float) -> Track:
 def drift(
     waiting: Sequence[Track], pairs: Sequence[tuple[Track, Track]], elapsed: float
 ) -> list[Track]:
-    """Those out of sight, carried along with what nobody expected of the others' movement: the
-    median of `pairs` (expected, followed) is the camera's. Their own velocity fades."""
+    """Those out of sight, with the others' unexpected movement: the median of `pairs` (expected,
+    followed) is taken for the camera's. Their own velocity fades."""
     shift, push = np.zeros((2, 2))
     if len(pairs) >= CAMERA_PEOPLE:
-        shift = np.median([center(after) - center(before) for before, after in pairs], axis=0)
-        push = np.median([after.velocity - before.velocity for before, after in pairs], axis=0)
+        shift = np.median([(b.box - a.box).reshape(2, 2).mean(axis=0) for a, b in pairs], axis=0)
+        push = np.median([b.velocity - a.velocity for a, b in pairs], axis=0)
     kept = np.exp(-max(elapsed, 0.0) / FADING_SECONDS)
     return [moved(replace(t, velocity=t.velocity * kept + push), shift) for t in waiting]
 
@@ -266,11 +251,6 @@ def drift(
 def moved(track: Track, shift: np.ndarray) -> Track:
     """`track` with keypoints and box moved by `shift` (2,)."""
     return replace(track, keypoints=track.keypoints + shift, box=track.box + np.tile(shift, 2))
-
-
-def center(track: Track) -> np.ndarray:
-    """(2,) of the box."""
-    return (track.box[:2] + track.box[2:]) / 2
 
 
 def compare(
@@ -287,13 +267,8 @@ def compare(
     shown, seen = (np.stack([t.scores for t in side]) > threshold for side in (tracks, sightings))
     boxes, found = (np.stack([t.box for t in side]) for side in (tracks, sightings))
     areas, sizes = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, found))
-    likeness = oks(
-        points[:, None],
-        others,
-        (areas[:, None] + sizes) / 2,
-        sigmas,
-        shown[:, None] & seen,
-    )
+    mean_areas, both = (areas[:, None] + sizes) / 2, shown[:, None] & seen
+    likeness = oks(points[:, None], others, mean_areas, sigmas, both)
     overlap = box_iou(boxes, found)
     return np.where(np.isnan(likeness), overlap, (likeness + overlap) / 2)
 
