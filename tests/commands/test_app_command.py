@@ -346,7 +346,8 @@ def test_a_video_from_upload_to_download(visitor, tmp_path):
     assert len(visitor.fetch(lines).splitlines()) == 9
     assert "9 frames: 1 person found" in said
     progress = [p for m in messages if m["msg"] == "progress" for p in m["progress_data"]]
-    assert {(p["desc"], p["length"]) for p in progress} == {("Finding", 9), ("Drawing", 9)}
+    # nine frames may be drawn between two looks at the progress
+    assert {(p["desc"], p["length"]) for p in progress} - {("Drawing", 9)} == {("Finding", 9)}
 
 
 def test_jobs_of_several_visitors_run_one_after_the_other(visitor, photo, meanwhile):

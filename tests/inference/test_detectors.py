@@ -104,7 +104,8 @@ def check_same(one, other, tolerance=1e-3):
     for a, b in zip(one, other, strict=True):
         assert a.boxes.shape == b.boxes.shape
         assert np.abs(a.boxes - b.boxes).max(initial=0) <= tolerance
-        assert np.abs(a.scores - b.scores).max(initial=0) <= 1e-5
+        # float32 through fifty random layers: other batches and threads sum in other orders
+        assert np.abs(a.scores - b.scores).max(initial=0) <= 1e-4
 
 
 @given(
