@@ -315,9 +315,7 @@ def test_who_was_found_is_kept_at_a_lower_score():
         shown = frame_of(walkers, step / FPS)
         found = ids_of(tracker, shown, step / FPS, scores=0.5, box_scores=score)
         assert found == expected
-    other = Tracker(COCO_17)
-    ids_of(other, [], 0.0)
-    assert ids_of(other, frame_of(walkers, 0), 0.1, box_scores=0.24) == []
+    assert ids_of(Tracker(COCO_17), frame_of(walkers, 0), 0.0, scores=0.5, box_scores=0.3) == []
 
 
 def test_a_cut_makes_everybody_new_and_a_cut_back_nobody():
@@ -353,6 +351,8 @@ def test_times_that_do_not_grow_are_borne():
     for time in (0.0, 0.04, 0.04, 0.08, 0.02, 0.06):
         assert ids_of(tracker, frame_of(walkers, time), time) == [1, 2]
         assert all(np.isfinite(track.velocity).all() for track in tracker.tracks)
+        now, before = (tracker.boxes_at(t).boxes for t in (time, time - 0.5))
+        assert np.array_equal(now, before)
 
 
 def test_a_skeleton_without_sigmas_is_followed():
@@ -486,6 +486,17 @@ def test_boxes_run_ahead_with_the_person():
     assert tracker.boxes_at(1.0).scores.tolist() == pytest.approx([0.9])
 
 
+def test_keypoints_that_leap_carry_nobody_away():
+    walkers = [Walker(np.random.default_rng(0), 200, 1e-9)]
+    tracker = followed_for(0.4, walkers)
+    (before,) = tracker.boxes_at(0.6).boxes
+    points, scores = frame_of(walkers, 0.0), np.full(17, 0.8)
+    points[:, 7:11, 0] += 40
+    tracker.update(as_poses(points, scores), 0.4)
+    (after,) = tracker.boxes_at(0.6).boxes
+    assert abs(after[0] - before[0]) < 1 and np.abs(tracker.tracks[0].velocity).max() < 20
+
+
 def test_the_detectors_boxes_come_first_and_those_it_missed_after_them():
     walkers = pair()
     tracker = followed_for(0.4, walkers)
@@ -496,6 +507,8 @@ def test_the_detectors_boxes_come_first_and_those_it_missed_after_them():
     boxes = tracker.boxes_at(0.4, found)
     assert np.array_equal(boxes.boxes, [*found.boxes, expected[0]])
     assert boxes.scores.tolist() == pytest.approx([0.7, 0.6, 0.9])
+    beside = Boxes(expected[:1] + 0.5 * np.float32(expected[0, 2] - expected[0, 0]), np.ones(1))
+    assert len(tracker.boxes_at(0.4, beside).boxes) == 3, "somebody else, who stands near"
     nothing = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     assert np.array_equal(tracker.boxes_at(0.4, nothing).boxes, expected)
     assert np.array_equal(Tracker(COCO_17).boxes_at(0.0, found).boxes, found.boxes)
