@@ -10,7 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "pose/__init__.py").read_t
 assert VERSION, "pose/__init__.py names no version"
 
 TENSORBOARD = ["tensorboard"]
-APP = ["gradio>=6.31"]
+APP = ["gradio>=6.31", "fastapi", "starlette", "uvicorn"]
 SCALE = ["ray[data]>=2.60"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime", "openvino", "nncf"]
 

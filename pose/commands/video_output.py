@@ -115,7 +115,7 @@ def find_in_video(
     from pose.inference.frames import follow_through, look_through
     from pose.inference.pipeline import ahead
     from pose.inference.smoothing import OneEuro
-    from pose.inference.tracker import NEW_SCORE, Tracker
+    from pose.inference.tracker import NEW_SCORE, SAME_PERSON, Tracker
 
     given = job.boxes
     boxes_of = None if given is None else lambda frame: given.of_frame(frame.number)
@@ -129,6 +129,7 @@ def find_in_video(
         new_score=0.0 if boxes_of else NEW_SCORE,
         person_threshold=-1.0 if boxes_of else predictor.person_threshold,
         keypoint_threshold=cfg.predict.keypoint_threshold,
+        same_person=1.0 if boxes_of else SAME_PERSON,
     )
     live = OneEuro() if smoothing_of(cfg, job) == "live" else None
     interval = cfg.predict.detector_interval

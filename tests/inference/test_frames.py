@@ -127,7 +127,7 @@ def test_given_boxes_are_followed_without_a_detector():
         follow_through(
             world.predictor(),
             world.frames(6),
-            Tracker(SQUARE, new_score=0.0, person_threshold=-1.0),
+            Tracker(SQUARE, new_score=0.0, person_threshold=-1.0, same_person=1.0),
             lambda frame: world.boxes(frame.number),
         )
     )
