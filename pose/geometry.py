@@ -32,6 +32,16 @@ def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
     return boxes_xywh
 
 
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, M) intersection over union of boxes (N, 4) with boxes (M, 4), xyxy; without area 0."""
+    boxes, others = (np.asarray(b, dtype=np.float64).reshape(-1, 4) for b in (boxes, others))
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (high - low).clip(0).prod(axis=-1)
+    areas, other_areas = ((b[:, 2:] - b[:, :2]).prod(axis=-1) for b in (boxes, others))
+    return common / np.maximum(areas[:, None] + other_areas - common, 1e-9)
+
+
 PixelGrid = Literal["published", "udp"]
 """Which input coordinates an extent's borders fall on: 0 and W (published), or the centres of the
 first and last pixel, 0 and W - 1 (udp), so that a mirrored crop is the crop's own mirror image."""

@@ -5,9 +5,12 @@ import math
 import cv2
 import numpy as np
 import pytest
+import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pose import geometry
 from pose.geometry import (
     Crop,
     box_center_extent,
@@ -234,3 +237,13 @@ def test_on_the_udp_grid_a_mirrored_crop_is_the_crops_mirror_image():
     image = np.random.default_rng(2).integers(0, 256, (260, 240, 3)).astype(np.uint8)
     difference = mirrored.warp(image).astype(int) - crop.warp(image)[:, ::-1]
     assert np.abs(difference).max() <= 1
+
+
+def test_overlaps_are_torchvisions():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (12, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(1, 60, (12, 2))], axis=1)
+    expected = torchvision.ops.box_iou(torch.from_numpy(boxes[:5]), torch.from_numpy(boxes))
+    assert np.abs(geometry.box_iou(boxes[:5], boxes) - expected.numpy()).max() < 1e-12
+    assert geometry.box_iou(boxes[:0], boxes).shape == (0, 12)
+    assert geometry.box_iou(boxes, np.zeros((0, 4))).shape == (12, 0)

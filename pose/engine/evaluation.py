@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from pose.codecs import Codec
 from pose.engine.distributed import Ranks
-from pose.geometry import Crop, to_image
+from pose.geometry import Crop, box_iou, to_image
 from pose.inference.predict import predict_keypoints
 from pose.structures import People, PoseBatch
 
@@ -65,7 +65,7 @@ def perfect_predictions(codec: Codec, people: People, labelled: People) -> Predi
     for index in range(len(people)):
         crop = Crop.of_box(people.boxes[index], codec.input_size, grid=codec.pixel_grid)
         same_image = np.flatnonzero(labelled.image_ids == people.image_ids[index])
-        overlaps = box_iou(people.boxes[index], labelled.boxes[same_image])
+        [overlaps] = box_iou(people.boxes[index], labelled.boxes[same_image])
         if not len(overlaps) or overlaps.max() <= 0:
             continue
         truth = labelled[int(same_image[overlaps.argmax()])]
@@ -75,11 +75,3 @@ def perfect_predictions(codec: Codec, people: People, labelled: People) -> Predi
         keypoints[index] = crop.to_image(decoded[0].numpy())
         scores[index] = found[0].numpy()
     return Predictions(keypoints, scores)
-
-
-def box_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box (4,) with boxes (N, 4), all xyxy."""
-    corner = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = np.clip(corner, 0, None).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
-    return intersection / ((box[2:] - box[:2]).prod() + areas - intersection)

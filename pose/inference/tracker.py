@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy.optimize import linear_sum_assignment
 
-from pose.geometry import BOX_PADDING
+from pose.geometry import BOX_PADDING, box_iou
 from pose.inference.boxes import Boxes
 from pose.inference.predictor import PERSON_THRESHOLD
 from pose.metrics.oks import oks, oks_nms
@@ -278,13 +277,6 @@ def assign(similarity: np.ndarray) -> dict[int, int]:
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     paired = similarity[rows, columns] > 0
     return dict(zip(columns[paired].tolist(), rows[paired].tolist(), strict=True))
-
-
-def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, M) intersection over union of boxes (N, 4) with boxes (M, 4), xyxy."""
-    from torchvision.ops import box_iou
-
-    return box_iou(*(torch.from_numpy(np.asarray(b, np.float64)) for b in (boxes, others))).numpy()
 
 
 def pose_boxes(poses: Poses, threshold: float) -> np.ndarray:

@@ -18,11 +18,11 @@ from pose.data.synthetic import draw_clip
 from pose.data.synthetic.figure import draw_figure, pose_figure
 from pose.data.synthetic.motions import draw_moment, mirrored
 from pose.data.synthetic.paint import facing
-from pose.geometry import Crop, xywh_to_xyxy
+from pose.geometry import Crop, box_iou, xywh_to_xyxy
 from pose.inference import tracker as module
 from pose.inference.boxes import Boxes
 from pose.inference.frames import Frame, follow_through
-from pose.inference.tracker import Track, Tracker, assign, box_iou, compare, pose_boxes
+from pose.inference.tracker import Track, Tracker, assign, compare, pose_boxes
 from pose.metrics.oks import oks
 from pose.skeleton import COCO_17, MPII_16
 from pose.structures import Poses, empty_poses
