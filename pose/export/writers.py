@@ -25,6 +25,7 @@ from pose.inference.runtimes import (
     import_openvino,
     open_onnx,
     open_openvino,
+    openvino_core,
 )
 from pose.models.pose_model import PoseModel
 
@@ -112,7 +113,7 @@ def write_openvino(order: Order, path: Path) -> Written:
     onnx.helper.set_model_props(model, dict(order.texts))
     passing = path.with_suffix(".onnx")
     onnx.save(model, passing)
-    network = openvino.Core().read_model(passing)
+    network = openvino_core("--to openvino").read_model(passing)
     if order.precision == "int8":
         assert order.crops is not None
         network = quantize_openvino(network, order.crops)

@@ -4,6 +4,7 @@ A file of ours (`pose export`) takes uint8 RGB, normalises it itself and says in
 it is. A file of others takes floats, which are normalised here.
 """
 
+import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -83,10 +84,9 @@ def open_openvino(path: Path, device: torch.device) -> NetworkFile:
     """
     if device.type != "cpu":
         raise ValueError(f"{path}: OpenVINO runs on the CPU here; give --device cpu")
-    openvino = import_openvino(str(path))
+    core = openvino_core(str(path))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of a network")
-    core = openvino.Core()
     try:
         model = core.read_model(path)
         # The metadata of an ONNX file comes here, and stays when it is saved as .xml.
@@ -130,6 +130,26 @@ def import_openvino(wanted_by: str) -> Any:
             f"{wanted_by}: OpenVINO is not installed; run: {INSTALL_OPENVINO}"
         ) from None
     return openvino
+
+
+def openvino_core(wanted_by: str) -> Any:
+    """The one `openvino.Core` of this process; ValueError where the package is missing.
+
+    Each further one brings a CPU plugin that puts a signal stack of its own in the place of the
+    one before. Dropped in another order than they came, they leave one that is no longer mapped,
+    and the next signal, be it the end of a child, kills the process without a word.
+    """
+    openvino = import_openvino(wanted_by)
+    with _MAKING_CORE:
+        return _core_of(openvino)
+
+
+_MAKING_CORE = threading.Lock()
+
+
+@functools.cache
+def _core_of(openvino: Any) -> Any:
+    return openvino.Core()
 
 
 def in_batches(run: Callable[[np.ndarray], Values], size: int | None) -> Callable:

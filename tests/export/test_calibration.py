@@ -9,7 +9,7 @@ import torch
 from pose.export.calibration import batches, names_behind, nodes_before
 from pose.export.quiet import quiet
 from pose.export.writers import OPENERS
-from pose.inference.runtimes import import_openvino
+from pose.inference.runtimes import openvino_core
 from tests.export.networks import FLIP_INDEX, codec_called, images, need, tiny
 from tests.export.test_writers import write
 
@@ -87,7 +87,7 @@ def test_openvino_is_quantized_up_to_the_maps(tmp_path):
     codec = codec_called("dark")
     crops = images(40).numpy()  # those looked at below are among them
     written = write(tmp_path, "openvino", codec, precision="int8", crops=crops)
-    network = import_openvino("a test").Core().read_model(written.probe)
+    network = openvino_core("a test").read_model(written.probe)
     behind = set(names_behind(network, "maps"))
     assert behind
     operations = [(op.get_type_name(), op.get_friendly_name()) for op in network.get_ops()]

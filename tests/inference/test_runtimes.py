@@ -270,14 +270,34 @@ def test_openvino_does_not_report_its_use(tmp_path):
     need("openvino")
     program = (
         "import sys\n"
-        "from pose.inference.runtimes import import_openvino\n"
-        "assert import_openvino('a test').Core().available_devices\n"
+        "from pose.inference.runtimes import openvino_core\n"
+        "assert openvino_core('a test').available_devices\n"
         "assert sys.modules['openvino_telemetry'] is None\n"
         "assert not any(name.startswith('openvino_telemetry.') for name in sys.modules)\n"
     )
     home = {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program], env={**os.environ, **home}, check=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_networks_dropped_in_the_order_they_came_leave_a_process_that_survives_a_signal(tmp_path):
+    """Each `openvino.Core` sets a signal stack and may leave one behind that is gone."""
+    need("openvino")
+    path = write_network(tmp_path / "a.onnx")
+    program = (
+        "import faulthandler, gc, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from pose.inference.runtimes import open_openvino\n"
+        "faulthandler.enable()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('survived'))\n"
+        "first, second = (open_openvino(Path(sys.argv[1]), torch.device('cpu')) for _ in '12')\n"
+        "del first; gc.collect()\n"
+        "del second; gc.collect()\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "survived\n")
 
 
 @pytest.fixture
