@@ -1,6 +1,7 @@
 # make quickstart   sets up .venv and runs the main job: synthetic people, training, AP, pictures
 # make test         adds the test tools and runs the quick tests
 # make check        linter, formatter, types
+# make bench        every stage against the published way of it, side by side
 #
 # PYTHON is what .venv is made with (3.11 or newer); MARKERS chooses tests, e.g. MARKERS='not soak'.
 
@@ -10,7 +11,7 @@ MARKERS ?= not slow and not soak and not gpu
 BIN := $(VENV)/bin
 
 .NOTPARALLEL:
-.PHONY: help quickstart test check
+.PHONY: help quickstart test check bench
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -31,6 +32,9 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	$(BIN)/pose benchmark --out runs/benchmark
 
 # pip comes last into .venv, and the stamps after an installation, so that what broke off is begun
 # again.

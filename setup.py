@@ -12,6 +12,7 @@ assert VERSION, "pose/__init__.py names no version"
 TENSORBOARD = ["tensorboard"]
 APP = ["gradio>=6.31", "fastapi", "starlette", "uvicorn"]
 SCALE = ["ray[data]>=2.60"]
+FAST = ["hotcoco>=1.3"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime", "openvino", "nncf"]
 
 setup(
@@ -54,6 +55,7 @@ setup(
         "detectors": ["transformers>=5", "huggingface_hub"],
         "app": APP,
         "scale": SCALE,
+        "fast": FAST,
         # The formatter is held to one version: another one formats otherwise.
         "test": [
             "pytest",
@@ -70,6 +72,7 @@ setup(
             *APP,
             *SCALE,
             *EXPORT,
+            *FAST,
         ],
     },
 )

@@ -27,7 +27,8 @@ from pose.codecs.integral import IntegralCodec
 from pose.codecs.simcc import SimccCodec
 from pose.config import resolve
 from pose.data.augment import CropPolicy
-from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, quiet_worker
+from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, as_made, quiet_worker
+from pose.devices import ieee_float32
 from pose.engine.distributed import Ranks
 from pose.engine.evaluation import Predictions, network_decoder, predict_people
 from pose.engine.optim import build_optimizer, learning_rate
@@ -36,13 +37,14 @@ from pose.images import ImageFolder
 from pose.inference.predict import torch_runtime
 from pose.inference.predictor import Predictor
 from pose.losses import LOSSES
+from pose.models.folding import DTYPES, for_inference
 from pose.models.heads import add_vectors
 from pose.models.pose_model import PoseModel, build_model
 from pose.models.weights import init_from, load_strict, load_weights, read_config
 from pose.published import described, find_weights
 from pose.schema import LOSSES_OF
 from pose.skeleton import Skeleton, skeleton_from_category
-from pose.structures import People, collate
+from pose.structures import People
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +144,7 @@ def loader_of(
         dataset,
         batch_sampler=order,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=as_made,
         worker_init_fn=quiet_worker if workers else None,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
@@ -157,17 +159,22 @@ def evaluation_loader(cfg: EasyDict, people: People, codec: Codec, ranks: Ranks)
         codec.input_size,
         grid=codec.pixel_grid,
         arithmetic=cfg.test.warp,
+        reduced_jpeg=cfg.test.reduced_jpeg,
     )
-    order = EvaluationOrder(len(people), cfg.test.batch_size, ranks.rank, ranks.world_size)
+    order = EvaluationOrder(people.image_index, cfg.test.batch_size, ranks.rank, ranks.world_size)
     return loader_of(dataset, order, cfg.data.workers, ranks.device)
 
 
 def found_people(cfg: EasyDict, network: Network, people: People, ranks: Ranks) -> Predictions:
     """What a network finds in the boxes of `people`; every process gets all of it."""
     flip_index = network.skeleton.flip_index if cfg.test.flip else None
-    decode = network_decoder(network.model, network.codec, ranks.device, flip_index)
+    model = network.model
+    if cfg.test.precision != "fp32":
+        model = for_inference(model, DTYPES[cfg.test.precision])
+    decode = network_decoder(model, network.codec, ranks.device, flip_index)
     loader = evaluation_loader(cfg, people, network.codec, ranks)
-    return predict_people(decode, loader, people, ranks)
+    with ieee_float32():
+        return predict_people(decode, loader, people, ranks)
 
 
 def training_dataset(cfg: EasyDict, people: People, codec: Codec) -> PoseDataset:
@@ -244,7 +251,8 @@ def figures_during_training(
 
     def figures(model: nn.Module) -> dict[str, float]:
         decode = network_decoder(model, codec, ranks.device, flip_index)
-        found = predict_people(decode, loader, people, ranks)
+        with ieee_float32():
+            found = predict_people(decode, loader, people, ranks)
         evaluator.reset()
         evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
         return evaluator.compute()

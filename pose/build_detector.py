@@ -50,7 +50,7 @@ def detector_of(
     """
     text = os.fspath(text)
     if text == "default":
-        text = DEFAULT_DETECTORS.get(device.type, DEFAULT_DETECTORS["cpu"])
+        text = default_detector(device)
         logger.info("detector: %s", text)
     path = Path(text)
     if path.is_dir():
@@ -68,6 +68,11 @@ def detector_of(
     if HUB_NAME.fullmatch(text) and path.suffix.lower() not in FILE_SUFFIXES:
         return load_transformers(fetched_folder(text), device, score_threshold)
     raise FileNotFoundError(f"{text}: no such detector{_hint(text)}")
+
+
+def default_detector(device: torch.device) -> str:
+    """The name of the detector that runs where nobody says which."""
+    return DEFAULT_DETECTORS.get(device.type, DEFAULT_DETECTORS["cpu"])
 
 
 def _named_file(text: str, device: torch.device, score_threshold: float) -> PersonDetector:
@@ -144,6 +149,7 @@ def fetched_folder(name: str) -> Path:
         logger.info("fetching %s (licence %s), %.1f MB, from %s", name, licence, size, page)
         return Path(hub.snapshot_download(name, allow_patterns=HUB_FILES))
     except Exception as error:
-        # The library's errors are of its own, of its transport's and of Python's classes.
+        # The errors of the library, of its transport (which depends on its version) and of its
+        # storage's client share no base class.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise OSError(f"{name}: cannot be fetched from {page} ({reason:.200})") from None

@@ -16,7 +16,7 @@ from pose.build_network import codec_of
 from pose.codecs import Codec
 from pose.codecs.simcc import SimccCodec
 from pose.config import plain, resolve
-from pose.devices import choose_device
+from pose.devices import choose_device, native_bf16
 from pose.inference.detectors.onnx_description import description_beside
 from pose.inference.predict import Runtime, torch_runtime
 from pose.inference.runtimes import (
@@ -30,6 +30,7 @@ from pose.inference.runtimes import (
     tried,
 )
 from pose.layers import read_yaml
+from pose.models.folding import DTYPES, for_inference
 from pose.skeleton import COCO_17, Skeleton, skeleton_from_category
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,22 @@ def _torch_runtime(
 ) -> tuple[Runtime, EasyDict]:
     network = load_network(path)
     cfg = overridden(network.cfg, overrides, str(path))
-    model, codec, skeleton = network.model, network.codec, network.skeleton
-    return torch_runtime(model, codec, skeleton, device, flip=cfg.test.flip), cfg
+    precision, reason = precision_of(cfg.predict.precision, device)
+    model = for_inference(network.model, DTYPES[precision])
+    codec, skeleton, flip = network.codec, network.skeleton, cfg.test.flip
+    runtime = torch_runtime(model, codec, skeleton, device, flip=flip, note=precision)
+    logger.info("network: %s: %s", runtime.name, reason)
+    return runtime, cfg
+
+
+def precision_of(name: str, device: torch.device) -> tuple[str, str]:
+    """The precision that `predict.precision` means on `device`, and why."""
+    if name != "auto":
+        return name, "as predict.precision says"
+    native = native_bf16(device)
+    if native:
+        return "bf16", f"{native} multiplies it faster than fp32"
+    return "fp32", f"nothing here multiplies bf16 faster on {device.type}"
 
 
 def overridden(cfg: EasyDict, overrides: Sequence[str], source: str) -> EasyDict:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch is loaded by whoever asks for a device, not by `pose --help`
     import torch
@@ -12,6 +14,10 @@ if TYPE_CHECKING:  # torch is loaded by whoever asks for a device, not by `pose 
 logger = logging.getLogger(__name__)
 
 DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+"""Of CPUs, as torch names them, the fastest first."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -47,3 +53,33 @@ def check_cuda(device: torch.device) -> None:
     count = torch.cuda.device_count()
     if device.index is not None and device.index >= count:
         raise ValueError(f"device {device}: there are {count} CUDA devices, numbered from 0")
+
+
+def native_bf16(device: torch.device) -> str:
+    """What multiplies bfloat16 on `device` faster than float32, in words; "" for nothing."""
+    import torch
+
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_name(device) if fast else ""
+    if device.type == "cpu":
+        has: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        return next((name for name in BF16_INSTRUCTIONS if has.get(name)), "")
+    return ""
+
+
+@contextmanager
+def ieee_float32() -> Iterator[None]:
+    """Within, float32 is float32 on a GPU too: torch would round what convolutions multiply to 10
+    bits (TF32), and figures would move with the machine."""
+    import torch
+
+    settings: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value

@@ -132,7 +132,8 @@ class Crop:
     @property
     def mirrored(self) -> bool:
         """Whether left and right of the picture are exchanged (negative determinant)."""
-        return bool(np.linalg.det(self.matrix[:, :2]) < 0)
+        (a, b), (c, d) = self.matrix[:, :2].tolist()
+        return a * d < b * c
 
     def to_input(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) in image pixels -> input pixels, float64."""

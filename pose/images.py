@@ -5,7 +5,10 @@ is ignored for data sets, whose annotations are in stored coordinates, and appli
 photo.
 """
 
+import itertools
 import os
+import re
+import stat
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,6 +22,20 @@ from pose.pillow_images import decode_flat
 
 WRITTEN_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 IMAGE_SUFFIXES = (*WRITTEN_SUFFIXES, ".tif", ".tiff", ".gif", ".apng")
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+"""OpenCV's bits for a part of the size; the colour's bit goes with them."""
+
+_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)
+"""From OpenCV 4.11 on it decodes into RGB; older versions give BGR, which is turned."""
+
+_PLAIN_NAME = re.compile(r"\w+(/\w+)*\.\w+")
+"""What most images are called; nothing of it leads anywhere."""
+
 MAX_BYTES = 2**30
 """Larger files are refused before they are read."""
 
@@ -31,12 +48,14 @@ def read_image(path: str | os.PathLike[str], *, apply_exif: bool = True) -> np.n
     return decode_image(_read_file(Path(path)), str(path), apply_exif=apply_exif)
 
 
-def decode_image(data: bytes, name: str, *, apply_exif: bool = False) -> np.ndarray:
+def decode_image(
+    data: bytes, name: str, *, apply_exif: bool = False, reduction: int = 1
+) -> np.ndarray:
     """An encoded image as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are cut to the upper 8.
 
-    What is transparent shows white. A TIFF's orientation is applied always. ValueError, which
-    begins with `name`, where `data` is empty, no image, truncated, damaged or larger than
-    MAX_PIXELS.
+    What is transparent shows white. A TIFF's orientation is applied always. A JPEG may come at
+    1/reduction of its size (2, 4 or 8), rounded up. ValueError, which begins with `name`, where
+    `data` is empty, no image, truncated, damaged or larger than MAX_PIXELS.
     """
     try:
         header = read_header(data)
@@ -47,14 +66,20 @@ def decode_image(data: bytes, name: str, *, apply_exif: bool = False) -> np.ndar
         raise ValueError(f"{name}: truncated {header.format}; fetch the file again")
     if header.has_alpha or header.num_frames > 1 or header.format == "GIF":
         return decode_flat(data, name, apply_exif=apply_exif)
-    flags = cv2.IMREAD_COLOR if apply_exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR if _RGB is None else _RGB
+    flags |= _REDUCED[reduction] | (0 if apply_exif else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
         raise ValueError(f"{name}: damaged image, it cannot be decoded; fetch the file again")
-    return swap_red_blue(image)
+    return swap_red_blue(image) if _RGB is None else image
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether encoded `data` begin as a JPEG does."""
+    return data.startswith(b"\xff\xd8\xff")
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray, *, quality: int = 92) -> None:
@@ -128,6 +153,14 @@ class ImageFolder:
         """
         return decode_image(self.read_bytes(name), self._describe(name), apply_exif=False)
 
+    def read_reduced(self, name: str, reduction: int) -> tuple[np.ndarray, int]:
+        """Image `name` as `read` gives it, but a JPEG at 1/reduction of its size (2, 4 or 8),
+        rounded up; and the reduction that it came with, 1 for other formats."""
+        data = self.read_bytes(name)
+        if not is_jpeg(data):
+            reduction = 1
+        return decode_image(data, self._describe(name), reduction=reduction), reduction
+
     def read_bytes(self, name: str) -> bytes:
         """Image `name` as it is stored, still encoded; errors as of `read`."""
         if self._root is not None:
@@ -149,8 +182,10 @@ class ImageFolder:
     def _file(self, name: str) -> Path:
         assert self._root is not None
         _check_relative(name, self.path)
-        path = (self._root / name).resolve()
-        if not path.is_relative_to(self._root):
+        path = self._root / name
+        # Resolving walks down from the system's root; only links below our own can lead outside.
+        below = itertools.takewhile(lambda part: part != self._root, (path, *path.parents))
+        if any(map(_is_link, below)) and not path.resolve().is_relative_to(self._root):
             raise ValueError(f"{self.path}: image '{name}' is a link that leads outside the folder")
         return path
 
@@ -182,20 +217,32 @@ def swap_red_blue(image: np.ndarray) -> np.ndarray:
 
 
 def _read_file(path: Path) -> bytes:
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected an image file")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path}: larger than {MAX_BYTES} bytes, this is no image")
-        return path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise ValueError(f"{path}: larger than {MAX_BYTES} bytes, this is no image")
+            return file.readall()
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{path}: no such image file") from None
     except OSError as error:
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder, expected an image file") from None
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _is_link(path: Path) -> bool:
+    """Whether `path` itself leads elsewhere: a symbolic link, or a junction of Windows."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0))
 
 
 def _check_relative(name: str, folder: Path) -> None:
     """Refuses names that could leave the folder on any system."""
+    if _PLAIN_NAME.fullmatch(name):
+        return
     windows = PureWindowsPath(name)
     if not name or "\0" in name or windows.drive or windows.root or ".." in windows.parts:
         raise ValueError(

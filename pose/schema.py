@@ -66,9 +66,7 @@ class Data:
         "at the image.",
         choices=("published", "mmpose"),
     )
-    workers: int = setting(
-        2, "Processes that read images, for each training process; 0: none.", low=0
-    )
+    workers: int = setting(2, "Processes that read, for each that computes; 0: none.", low=0)
 
 
 @dataclass(frozen=True)
@@ -219,6 +217,12 @@ class Test:
         "opencv4: by version 4's coordinates in 1/32 pixel, slower.",
         choices=("installed", "opencv4"),
     )
+    reduced_jpeg: bool = setting(
+        False, "Decode a JPEG that all its crops shrink at 1/2, 1/4 or 1/8; figures change."
+    )
+    precision: str = setting(
+        "fp32", "Of the network in `pose evaluate`: fp32, exact; bf16.", choices=("fp32", "bf16")
+    )
 
 
 @dataclass(frozen=True)
@@ -245,6 +249,12 @@ class Predict:
         "Frames from one look of the detector to the next where people are tracked; it looks "
         "sooner where somebody is lost.",
         low=1,
+    )
+    precision: str = setting(
+        "auto",
+        "Of a network that torch runs: fp32; bf16; auto: bf16 where the processor multiplies it "
+        "faster.",
+        choices=("auto", "fp32", "bf16"),
     )
     smoothing: str = setting(
         "auto",

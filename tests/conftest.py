@@ -1,7 +1,10 @@
 """Fixtures that every test folder shares."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,3 +16,16 @@ def test_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("POSE_TEST_DATA is not set to a folder of real test data")
     return Path(folder).resolve()
+
+
+@pytest.fixture
+def save(tmp_path) -> Callable[..., Path]:
+    """Writes content as JSON below `tmp_path`; returns the path."""
+
+    def write(content: Any, name: str = "annotations.json") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    return write

@@ -6,28 +6,29 @@ published Gaussian codec.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from pose.codecs.blur import blur
-from pose.codecs.gaussian import (
-    GaussianCodec,
-    find_peaks,
-    gaussian_maps,
-    in_reach,
-    neighbourhood,
-)
+from pose.codecs.cells import Cells, as_they_are, mirrored_and_shifted
+from pose.codecs.gaussian import gaussian_maps, in_reach
+from pose.codecs.peaks import find_peaks, log_neighbourhood
+from pose.geometry import PixelGrid
 
 LOG_FLOOR = 1e-10
 """Values below this count as this before the logarithm is taken."""
 
 
 @dataclass(frozen=True)
-class DarkCodec(GaussianCodec):
+class DarkCodec(Cells):
     """Heatmaps (B, K, h, w) as of GaussianCodec, but unrounded in both directions."""
 
     blur_kernel: int = 11
     """Side of the blur before decoding, odd, in cells."""
+
+    pixel_grid: ClassVar[PixelGrid] = "published"
+    unflip = staticmethod(mirrored_and_shifted)
+    heat = staticmethod(as_they_are)
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor
@@ -45,8 +46,7 @@ class DarkCodec(GaussianCodec):
         Hessian can be inverted; scores are the maxima before blurring.
         """
         cells, scores = find_peaks(maps)
-        log = blur(maps, self.blur_kernel).clamp(min=LOG_FLOOR).log()
-        f = neighbourhood(log, cells, radius=2)
+        f = log_neighbourhood(maps, cells, 2, kernel=self.blur_kernel, low=LOG_FLOOR)
         dx = (f[..., 2, 3] - f[..., 2, 1]) / 2
         dy = (f[..., 3, 2] - f[..., 1, 2]) / 2
         dxx = (f[..., 2, 4] - 2 * f[..., 2, 2] + f[..., 2, 0]) / 4

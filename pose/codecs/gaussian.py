@@ -6,11 +6,12 @@ the arithmetic of their released code. Cell x shows input pixel stride * x: no h
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 
+from pose.codecs.cells import Cells, as_they_are, mirrored_and_shifted
+from pose.codecs.peaks import find_peaks, neighbourhood
 from pose.geometry import PixelGrid, Size
 
 WINDOW = 3.0
@@ -21,28 +22,17 @@ QUARTER = 0.25
 
 
 @dataclass(frozen=True)
-class GaussianCodec:
+class GaussianCodec(Cells):
     """Heatmaps (B, K, h, w) with h, w = input size / stride; sigma in cells."""
 
-    input_size: Size
-    sigma: float
-    stride: int = 4
     offset_gate: Literal["both", "each"] = "both"
     """Where the quarter offset is taken: where both axes allow it (published), or axis by axis
     (MMPose 1.x: along an axis that is more than a cell from its borders, off the first row and
     column)."""
 
-    @property
-    def pixel_grid(self) -> PixelGrid:
-        """The crop that belongs to these maps."""
-        return "published"
-
-    @property
-    def heatmap_size(self) -> Size:
-        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
-
-    def channels(self, num_keypoints: int) -> int:
-        return num_keypoints
+    pixel_grid: ClassVar[PixelGrid] = "published"
+    unflip = staticmethod(mirrored_and_shifted)
+    heat = staticmethod(as_they_are)
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor
@@ -72,19 +62,6 @@ class GaussianCodec:
             [near[..., 1, 2] - near[..., 1, 0], near[..., 2, 1] - near[..., 0, 1]], dim=-1
         )
         return (cells + QUARTER * slope.sign() * inside) * self.stride, scores
-
-    def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
-        """Columns reversed, pairs swapped, then one column to the right.
-
-        On this grid a reversed map lands 0.75 cells to the left; the published shift by a whole
-        column (column 0 stays as it is) leaves 0.25.
-        """
-        maps = maps.flip(-1)[:, flip_index]
-        return torch.cat([maps[..., :1], maps[..., :-1]], dim=-1)
-
-    def heat(self, maps: torch.Tensor) -> torch.Tensor:
-        """The heatmaps as they are."""
-        return maps
 
 
 def gaussian_maps(
@@ -118,30 +95,3 @@ def in_reach(center: torch.Tensor, heatmap_size: Size, sigma: float) -> torch.Te
     reach = WINDOW * sigma
     size = torch.tensor(heatmap_size, device=center.device)
     return ((center - reach < size) & (center + reach + 1 >= 0)).all(dim=-1)
-
-
-def find_peaks(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cell (B, K, 2) float x, y of each map's first maximum in row-major order, and its value.
-
-    Where the maximum is not above 0 the cell is (0, 0).
-    """
-    flat = maps.flatten(2)
-    scores, place = flat.amax(dim=-1), flat.argmax(dim=-1)
-    place = place * (scores > 0)
-    width = maps.shape[-1]
-    cells = torch.stack([place % width, place.div(width, rounding_mode="floor")], dim=-1)
-    return cells.to(maps.dtype), scores
-
-
-def neighbourhood(maps: torch.Tensor, cells: torch.Tensor, radius: int) -> torch.Tensor:
-    """The (2r+1, 2r+1) values about each cell (B, K, 2): (B, K, 2r+1, 2r+1), rows first.
-
-    Beyond the border the border value repeats.
-    """
-    width = maps.shape[-1] + 2 * radius
-    padded = F.pad(maps, [radius] * 4, mode="replicate").flatten(2)
-    side = torch.arange(2 * radius + 1, device=maps.device)
-    offsets = (side[:, None] * width + side).flatten()
-    corner = (cells[..., 1] * width + cells[..., 0]).long()
-    values = padded.gather(2, corner[..., None] + offsets)
-    return values.unflatten(-1, (len(side), len(side)))

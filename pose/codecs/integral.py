@@ -6,35 +6,25 @@ which a shift could hide: the grid is the unbiased one of `udp`, its own mirror 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
+from pose.codecs.cells import Cells, mirrored
 from pose.codecs.gaussian import gaussian_maps
 from pose.codecs.udp import cell_pitch
-from pose.geometry import PixelGrid, Size
+from pose.geometry import PixelGrid
 
 LOWEST_WEIGHT = 1e-30
 """Of a cell in a target: its logarithm is finite, its share of an expectation is nothing."""
 
 
 @dataclass(frozen=True)
-class IntegralCodec:
+class IntegralCodec(Cells):
     """Maps (B, K, h, w) of logits with h, w = input size / stride; sigma in cells, for scores."""
 
-    input_size: Size
-    sigma: float
-    stride: int = 4
-
-    @property
-    def pixel_grid(self) -> PixelGrid:
-        return "udp"
-
-    @property
-    def heatmap_size(self) -> Size:
-        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
-
-    def channels(self, num_keypoints: int) -> int:
-        return num_keypoints
+    pixel_grid: ClassVar[PixelGrid] = "udp"
+    unflip = staticmethod(mirrored)
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor
@@ -79,10 +69,6 @@ class IntegralCodec:
             cells = torch.arange(length, device=maps.device, dtype=maps.dtype)
             expected.append((probabilities.sum(dim=dim) * cells).sum(dim=-1))
         return torch.stack(expected, dim=-1) * cell_pitch(self.input_size, self.heatmap_size, maps)
-
-    def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
-        """Columns reversed, pairs swapped: on this grid nothing is left to shift."""
-        return maps.flip(-1)[:, flip_index]
 
     def heat(self, maps: torch.Tensor) -> torch.Tensor:
         """(B, K, h, w): the probability, as high as the score at its peak."""

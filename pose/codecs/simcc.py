@@ -8,9 +8,11 @@ all columns and then for all rows lie end to end in one vector, as logits.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
+from pose.codecs.cells import Cells
 from pose.codecs.gaussian import in_reach
 from pose.geometry import PixelGrid, Size
 
@@ -19,18 +21,11 @@ BINS_PER_PIXEL = 2
 
 
 @dataclass(frozen=True)
-class SimccCodec:
+class SimccCodec(Cells):
     """Vectors (B, K, X + Y) of logits with X, Y = twice the input's sides; sigma in bins."""
 
-    input_size: Size
-    sigma: float
-    stride: int = 4
-    """Of the features that the network's two linear layers read; no map is decoded."""
-
-    @property
-    def pixel_grid(self) -> PixelGrid:
-        """The published crop, as in MMPose."""
-        return "published"
+    pixel_grid: ClassVar[PixelGrid] = "published"
+    """As in MMPose."""
 
     @property
     def bins(self) -> Size:
@@ -40,11 +35,7 @@ class SimccCodec:
     @property
     def features(self) -> int:
         """How many values of each of the K feature maps a linear layer reads."""
-        return (self.input_size[0] // self.stride) * (self.input_size[1] // self.stride)
-
-    def channels(self, num_keypoints: int) -> int:
-        """One feature map a keypoint, from which its vectors are made."""
-        return num_keypoints
+        return math.prod(self.heatmap_size)
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor

@@ -6,18 +6,13 @@ centres: cell 0 shows input pixel 0, the last cell the last pixel, and so do cro
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from pose.codecs.blur import blur
-from pose.codecs.gaussian import (
-    GaussianCodec,
-    find_peaks,
-    gaussian_maps,
-    in_reach,
-    nearest_cell,
-    neighbourhood,
-)
+from pose.codecs.cells import Cells, as_they_are, mirrored
+from pose.codecs.gaussian import gaussian_maps, in_reach, nearest_cell
+from pose.codecs.peaks import find_peaks, log_neighbourhood
 from pose.geometry import PixelGrid, Size
 
 LOWEST, HIGHEST = 1e-3, 50.0
@@ -28,15 +23,15 @@ RIDGE = 1.2e-7
 
 
 @dataclass(frozen=True)
-class UdpCodec(GaussianCodec):
+class UdpCodec(Cells):
     """Heatmaps (B, K, h, w) as of GaussianCodec, unrounded and on the unbiased grid."""
 
     blur_kernel: int = 11
     """Side of the blur before decoding, odd, in cells."""
 
-    @property
-    def pixel_grid(self) -> PixelGrid:
-        return "udp"
+    pixel_grid: ClassVar[PixelGrid] = "udp"
+    unflip = staticmethod(mirrored)
+    heat = staticmethod(as_they_are)
 
     def encode(
         self, keypoints: torch.Tensor, labelled: torch.Tensor
@@ -54,8 +49,8 @@ class UdpCodec(GaussianCodec):
         Beyond the border the border value repeats; scores are the maxima before blurring.
         """
         cells, scores = find_peaks(maps)
-        log = blur(maps, self.blur_kernel).clamp(LOWEST, HIGHEST).log()
-        f = neighbourhood(log, cells, radius=1)
+        cuts = {"low": LOWEST, "high": HIGHEST}
+        f = log_neighbourhood(maps, cells, 1, kernel=self.blur_kernel, **cuts)
         middle, left, right = f[..., 1, 1], f[..., 1, 0], f[..., 1, 2]
         above, below = f[..., 0, 1], f[..., 2, 1]
         dx, dy = (right - left) / 2, (below - above) / 2
@@ -67,10 +62,6 @@ class UdpCodec(GaussianCodec):
         step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=-1)
         step = torch.where(determinant[..., None] == 0, 0.0, step / determinant[..., None])
         return (cells + step) * cell_pitch(self.input_size, self.heatmap_size, cells), scores
-
-    def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
-        """Columns reversed, pairs swapped: on this grid nothing is left to shift."""
-        return maps.flip(-1)[:, flip_index]
 
 
 def cell_pitch(input_size: Size, heatmap_size: Size, like: torch.Tensor) -> torch.Tensor:

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def app_of(args: argparse.Namespace, folder: Path) -> "App":
     """What the page works with: one detector for all networks, each network once it is chosen."""
-    from pose.build_detector import DEFAULT_DETECTORS, detector_of
+    from pose.build_detector import default_detector, detector_of
     from pose.build_predictor import DEFAULT_WEIGHTS, build_predictor
     from pose.commands.app_answers import App
     from pose.devices import choose_device
@@ -83,9 +83,7 @@ def app_of(args: argparse.Namespace, folder: Path) -> "App":
     from pose.schema import Predict
 
     device = choose_device(args.device)
-    name = args.detector
-    if name == "default":
-        name = DEFAULT_DETECTORS.get(device.type, DEFAULT_DETECTORS["cpu"])
+    name = default_detector(device) if args.detector == "default" else args.detector
     detector = detector_of(name, device, Predict().detector_threshold)
 
     @cache

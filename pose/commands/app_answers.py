@@ -95,7 +95,7 @@ def answer(app: App, path: str | None, job: "Job") -> tuple[Any, ...]:
         out = Path(tempfile.mkdtemp(dir=app.folder))
         try:
             result = job(Path(path), out)
-        except Exception as error:
+        except Exception as error:  # `reason` logs those that are the program's own mistakes
             return nothing(wrong(reason(error, Path(path))))
         finally:
             app.stop.clear()

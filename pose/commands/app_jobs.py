@@ -1,25 +1,21 @@
 """What `pose app` does with a picture, a video or a camera's frame; knows nothing of the page."""
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from itertools import count, islice
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from easydict import EasyDict
 
+    from pose.commands.video_output import GoOn
     from pose.inference.predictor import Predictor
     from pose.structures import Poses
     from pose.video import VideoInfo
-
-T = TypeVar("T")
 
 MAX_SECONDS = 120
 """Longer videos are refused; `pose predict` takes any length."""
@@ -58,45 +54,21 @@ def picture_job(predictor: "Predictor", cfg: "EasyDict", path: Path, out: Path) 
 
 
 def video_job(
-    predictor: "Predictor",
-    cfg: "EasyDict",
-    path: Path,
-    out: Path,
-    go_on: Callable[[str, int, int | None], bool],
+    predictor: "Predictor", cfg: "EasyDict", path: Path, out: Path, go_on: "GoOn"
 ) -> Result:
     """The poses in a video file, drawn and written below the folder `out`.
 
-    `go_on` is told what was done (first "Finding", where that has a pass of its own, then
-    "Drawing"), for how many frames, and of how many where that is known; False ends the pass.
     ValueError where the video is longer than MAX_SECONDS.
     """
-    from pose.commands import video_output as video
-    from pose.inference.draw import draw_poses
-    from pose.inference.pipeline import StageTimes, ahead
+    from pose.commands.video_output import VideoJob, draw_video
 
     info = checked_length(path)
     # Some videos, a browser's recordings among them, do not state how long they are.
     limit = ceil((MAX_SECONDS + 1) * info.fps)
-    times, stop = StageTimes(), video.Stop()
-
-    def told(stage: str) -> Callable[[Any], bool]:
-        numbers = count(1)
-        return lambda entry: go_on(stage, next(numbers), info.num_frames)
-
-    name = f"{path.stem}-poses.mp4"
-    job = video.VideoJob(path, out / name, None, track=True, show=told("Drawing"))
-    found = video.find_in_video(predictor, cfg, job, times)
-    if video.smoothing_of(cfg, job) == "offline":
-        found = part_of(found, limit, told("Finding"))
-        skeleton = predictor.runtime.skeleton
-        found = video.smoothed_afterwards(found, skeleton, job, info, times, stop)
-    else:
-        found = part_of(found, limit)
-    draw = partial(draw_poses, score_threshold=cfg.predict.keypoint_threshold)
-    drawn = ahead((entry, draw(entry[0].image, entry[1])) for entry in found)
-    account = video.write_video(job, info, drawn, times, stop)
+    job = VideoJob(path, info, out / f"{path.stem}-poses.mp4", track=True, limit=limit)
+    account = draw_video(predictor, cfg, job, go_on)
     summary = (
-        f"{account.frames} frames: {counted(account.most_id)} in {times.elapsed():.2f} s "
+        f"{account.frames} frames: {counted(account.most_id)} in {account.times.elapsed():.2f} s "
         f"({predictor.runtime.name})."
     )
     if account.frames == limit:
@@ -115,17 +87,6 @@ def checked_length(path: Path) -> "VideoInfo":
             "`pose predict` takes any length"
         )
     return info
-
-
-def part_of(
-    items: Generator[T], limit: int, go_on: Callable[[T], bool] = lambda item: True
-) -> Generator[T]:
-    """The first `limit` items, or those up to and with the first for which `go_on` is False."""
-    with closing(items):
-        for item in islice(items, limit):
-            yield item
-            if not go_on(item):
-                return
 
 
 class Follower:

@@ -184,7 +184,7 @@ def camera_tab(app: App, settings: list[Any]) -> None:
                 look = predictor if cfg.predict.smoothing == "none" else Follower(predictor, cfg)
                 known = chosen, look
             picture, summary = frame_job(known[1], cfg, image)
-        except Exception as error:
+        except Exception as error:  # `reason` logs those that are the program's own mistakes
             return "", wrong(reason(error)), known
         return embedded(picture), said(summary), known
 

@@ -4,11 +4,13 @@ import argparse
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pose.commands.common import add_device_argument
+from pose.commands.predict import readable
 
 if TYPE_CHECKING:
     from pose.inference.boxes import Boxes
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Detect, write, print; an interrupt leaves nothing behind."""
     from pose.build_detector import detector_of
     from pose.commands.sources import image_ids
-    from pose.commands.tables import ap_table, format_table
+    from pose.commands.tables import ap_table
     from pose.devices import choose_device
     from pose.metrics.box_ap import box_figures, read_box_truth
     from pose.records import write_json
@@ -78,24 +80,24 @@ def run(args: argparse.Namespace) -> int:
     truth = read_box_truth(args.annotations) if args.annotations else None
     listed = listed_images(images, truth) if truth else {}
     ids = image_ids(images, listed)
+    unreadable: list[str] = []
     device = choose_device(args.device)
     detector = detector_of(args.detector, device, args.score_threshold)
-    found, seconds = detect(detector, list(images.values()), upright=truth is None)
+    found, seconds = detect(detector, images, unreadable, upright=truth is None)
     category_id = truth.category_id if truth else 1
     entries = [
         entry
-        for name, boxes in zip(images, found, strict=True)
+        for name, boxes in found.items()
         for entry in entries_of(boxes, ids[name], name, category_id)
     ]
     write_json(args.out, entries)
-    empty = sum(not len(boxes.boxes) for boxes in found)
-    print(format_table(["images", "empty", "boxes"], [[len(images), empty, len(entries)]]))
+    report(found, entries, unreadable)
     if truth:
-        label = f"{len(listed)} annotated"
-        print(ap_table({label: box_figures(entries, truth, listed.values())}))
+        seen = [listed[name] for name in found if name in listed]
+        print(ap_table({f"{len(seen)} annotated": box_figures(entries, truth, seen)}))
     print(f"boxes: {args.out}")
-    print(f"speed: {speed(len(images), seconds)} in the detector on {device}")
-    return 0
+    print(f"speed: {speed(len(found), seconds)} in the detector on {device}")
+    return 2 if unreadable else 0
 
 
 def images_of(texts: Sequence[str]) -> dict[str, Path]:
@@ -137,27 +139,39 @@ def listed_images(names: Collection[str], truth: "BoxTruth") -> dict[str, int]:
 
 
 def detect(
-    detector: "PersonDetector", paths: Sequence[Path], *, upright: bool
-) -> tuple[list["Boxes"], float]:
-    """The people in each image, and the seconds that the detector took.
+    detector: "PersonDetector", paths: Mapping[str, Path], unreadable: list[str], *, upright: bool
+) -> tuple[dict[str, "Boxes"], float]:
+    """The people in each image by its name, and the seconds that the detector took.
 
-    `upright` turns photographs as their EXIF orientation says; annotations are in pixels as stored.
+    What cannot be read is left out as by `readable`. Annotations are in pixels as stored, not
+    `upright`.
     """
     from tqdm import tqdm
 
-    from pose.images import read_image
-
-    found: list[Boxes] = []
+    images = readable(paths, unreadable, upright=upright)
+    found: dict[str, Boxes] = {}
     seconds = 0.0
     with tqdm(total=len(paths), unit="image", disable=None) as bar:
-        for start in range(0, len(paths), IMAGES_AT_ONCE):
-            chunk = paths[start : start + IMAGES_AT_ONCE]
-            images = [read_image(path, apply_exif=upright) for path in chunk]
+        while chunk := dict(islice(images, IMAGES_AT_ONCE)):
             started = time.perf_counter()
-            found += detector(images)
+            boxes = detector(list(chunk.values()))
             seconds += time.perf_counter() - started
+            found |= zip(chunk, boxes, strict=True)
             bar.update(len(chunk))
     return found, seconds
+
+
+def report(
+    found: Mapping[str, "Boxes"], entries: Sequence[Mapping[str, Any]], unreadable: Sequence[str]
+) -> None:
+    """How much was looked at and found."""
+    from pose.commands.tables import format_table
+
+    empty = sum(not len(boxes.boxes) for boxes in found.values())
+    counts = {"images": len(found), "empty": empty, "boxes": len(entries)}
+    if unreadable:
+        counts["unreadable"] = len(unreadable)
+    print(format_table(list(counts), [list(counts.values())]))
 
 
 def entries_of(
@@ -180,5 +194,5 @@ def entries_of(
 
 def speed(count: int, seconds: float) -> str:
     """Images a second, and milliseconds an image."""
-    seconds = max(seconds, 1e-9)
-    return f"{count / seconds:.1f} images a second, {1000 * seconds / count:.0f} ms an image,"
+    seconds, each = max(seconds, 1e-9), 1000 * seconds / max(count, 1)
+    return f"{count / seconds:.1f} images a second, {each:.0f} ms an image,"

@@ -35,6 +35,7 @@ COMMANDS = {
     "app": "Use",
     "weights": "Weights and export",
     "export": "Weights and export",
+    "benchmark": "Weights and export",
 }
 """Every command and the group under which `pose --help` shows it, in that order."""
 

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pose.commands.common import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from easydict import EasyDict
 
     from pose.commands.sources import Sources
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from pose.commands.video_output import VideoJob, predict_video
     from pose.commands.window import show_window
     from pose.inference.boxes import parse_boxes
+    from pose.video import probe
 
     if args.engine == "ray":
         return predict_on_ray(args)
@@ -108,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
         for video in sources.videos:
             if status != INTERRUPTED:
                 out = args.out / drawn_name(sources.name(video), ".mp4")
-                job = VideoJob(video, out, boxes, args.track, show, is_shown=args.show)
+                watch = show if args.show else None
+                job = VideoJob(video, probe(video), out, boxes, args.track, watch)
                 status = max(status, predict_video(predictor, cfg, job))
     return status
 
@@ -132,7 +135,7 @@ def predict_images(
     from pose.inference.pipeline import ahead
     from pose.interrupts import interrupt_flag
 
-    unreadable: list[Path] = []
+    unreadable: list[str] = []
     found: list[LabelledImage] = []
     boxes_of = None if boxes is None else lambda frame: boxes.of_image(PurePath(frame.name))
     frames = ahead(read_pictures(sources, unreadable))
@@ -153,25 +156,37 @@ def predict_images(
     return INTERRUPTED if interrupted.is_set() else 2 if unreadable else 0
 
 
-def read_pictures(sources: "Sources", unreadable: list[Path]) -> Iterator["Frame"]:
-    """The pictures one after the other; of several those that cannot be read are said and left
-    out."""
+def read_pictures(sources: "Sources", unreadable: list[str]) -> Iterator["Frame"]:
+    """The pictures one after the other, with the names and ids that the outputs give them."""
     from pose.commands.sources import image_ids
-    from pose.images import read_image
     from pose.inference.frames import Frame
 
-    names = {path: sources.name(path).as_posix() for path in sources.pictures}
-    ids = image_ids(names.values(), {})
-    for path, name in names.items():
+    paths = {sources.name(path).as_posix(): path for path in sources.pictures}
+    ids = image_ids(paths, {})
+    for name, image in readable(paths, unreadable):
+        yield Frame(ids[name], 0.0, image, name)
+
+
+def readable(
+    paths: Mapping[str, Path], unreadable: list[str], *, upright: bool = True
+) -> Iterator[tuple[str, "np.ndarray"]]:
+    """Images (H, W, 3) uint8 RGB by their names; of several those that cannot be read are said and
+    left out, their names added to `unreadable`.
+
+    `upright` turns photographs as their EXIF orientation says.
+    """
+    from pose.images import read_image
+
+    for name, path in paths.items():
         try:
-            image = read_image(path)
+            image = read_image(path, apply_exif=upright)
         except (ValueError, OSError) as error:
-            if len(sources.pictures) == 1:
+            if len(paths) == 1:
                 raise
             logger.warning("%s", error)
-            unreadable.append(path)
-            continue
-        yield Frame(ids[name], 0.0, image, name)
+            unreadable.append(name)
+        else:
+            yield name, image
 
 
 def write_found(found: list[Any], predictor: "Predictor", cfg: "EasyDict", out: Path) -> None:
@@ -191,7 +206,7 @@ def write_found(found: list[Any], predictor: "Predictor", cfg: "EasyDict", out: 
     write_json(out / ANNOTATIONS, labels)
 
 
-def report(found: list[Any], unreadable: list[Path], out: Path) -> None:
+def report(found: list[Any], unreadable: list[str], out: Path) -> None:
     """What was done and where it lies."""
     from pose.commands.tables import format_table
 

@@ -1,10 +1,11 @@
-"""One video for `pose predict`: as many frames out as in, drawn, a line of JSON for each."""
+"""One video, for `pose predict` or `pose app`: its frames drawn, a line of JSON for each."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Event
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from pose.structures import Poses
     from pose.video import VideoInfo
 
+GoOn = Callable[[str, int, int | None], bool]
+"""Told after each frame what is done (first "Finding", where that has a pass of its own, then
+"Drawing"), for how many frames, and of how many where that is known; False ends the pass."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,13 +38,16 @@ class VideoJob:
     """A video and what is to become of it."""
 
     source: str | Path
+    info: "VideoInfo"
+    """What the source states of itself."""
     out: Path
     """The mp4; the lines stand beside it as .jsonl."""
-    boxes: "BoxSource | None"
-    track: bool
-    show: Callable[[np.ndarray], bool]
-    is_shown: bool = False
-    """Whether somebody watches the frames as they are drawn."""
+    boxes: "BoxSource | None" = None
+    track: bool = False
+    show: Callable[[np.ndarray], bool] | None = None
+    """Where somebody watches: shown each frame that is drawn; False ends the video."""
+    limit: int | None = None
+    """So many frames at most are taken."""
 
     @property
     def lines(self) -> Path:
@@ -50,22 +58,22 @@ class VideoJob:
 class Stop:
     """Ctrl-C, taken by the pass that it ends."""
 
-    asked: Event = field(default_factory=Event)
+    asked: Event
     came: bool = False
 
-    def take(self) -> bool:
-        """Whether to end the pass now."""
+    def go_on(self, stage: str, done: int, of: int | None) -> bool:
         if not self.asked.is_set():
-            return False
+            return True
         self.asked.clear()
         self.came = True
-        return True
+        return False
 
 
 @dataclass
 class Account:
     """What became of a video, for the table at its end."""
 
+    times: "StageTimes"
     frames: int = 0
     people: int = 0
     most_id: int = 0
@@ -78,34 +86,43 @@ class Account:
 
 
 def predict_video(predictor: "Predictor", cfg: "EasyDict", job: VideoJob) -> int:
-    """Both files appear whole, also where Ctrl-C or the window's q ended the video early."""
-    from pose.inference.draw import draw_poses
-    from pose.inference.frames import with_times
-    from pose.inference.pipeline import StageTimes, ahead
+    """The video drawn and reported, as far as Ctrl-C lets it come; the exit status."""
     from pose.interrupts import interrupt_flag
-    from pose.video import probe
 
-    info = probe(job.source)
-    times, stop = StageTimes(), Stop()
-    draw = times.call("draw", partial(draw_poses, score_threshold=cfg.predict.keypoint_threshold))
-    with interrupt_flag() as stop.asked:
-        found = find_in_video(with_times(predictor, times), cfg, job, times)
-        if job.track and smoothing_of(cfg, job) == "offline":
-            found = smoothed_afterwards(found, predictor.runtime.skeleton, job, info, times, stop)
-        drawn = ahead((entry, draw(entry[0].image, entry[1])) for entry in found)
-        account = write_video(job, info, drawn, times, stop)
-    report(job, account, times)
+    with interrupt_flag() as asked:
+        stop = Stop(asked)
+        account = draw_video(predictor, cfg, job, stop.go_on)
+    report(job, account)
     if not stop.came:
         return 0
     logger.warning("interrupted after %d frames; what is done is written", account.frames)
     return INTERRUPTED
 
 
+def draw_video(predictor: "Predictor", cfg: "EasyDict", job: VideoJob, go_on: GoOn) -> Account:
+    """The mp4 and its lines; both appear whole, also where `go_on` or the window's q ended the
+    video early."""
+    from pose.inference.draw import draw_poses
+    from pose.inference.frames import with_times
+    from pose.inference.pipeline import StageTimes, ahead
+
+    times = StageTimes()
+    draw = times.call("draw", partial(draw_poses, score_threshold=cfg.predict.keypoint_threshold))
+    found = find_in_video(with_times(predictor, times), cfg, job, times)
+    if smoothing_of(cfg, job) == "offline":
+        found = smoothed_afterwards(found, predictor.runtime.skeleton, job, times, go_on)
+    drawn = ahead((entry, draw(entry[0].image, entry[1])) for entry in found)
+    return write_video(job, drawn, times, go_on)
+
+
 def smoothing_of(cfg: "EasyDict", job: VideoJob) -> str:
-    """predict.smoothing; auto is offline for files, live where frames are seen as they come."""
+    """predict.smoothing, of tracked people; auto is offline for files, live where frames are seen
+    as they come."""
+    if not job.track:
+        return "none"
     if cfg.predict.smoothing != "auto":
         return cfg.predict.smoothing
-    return "offline" if isinstance(job.source, Path) and not job.is_shown else "live"
+    return "offline" if isinstance(job.source, Path) and not job.show else "live"
 
 
 def find_in_video(
@@ -119,7 +136,7 @@ def find_in_video(
 
     given = job.boxes
     boxes_of = None if given is None else lambda frame: given.of_frame(frame.number)
-    frames = ahead(times.of("read", numbered_frames(job.source)))
+    frames = ahead(times.of("read", numbered_frames(job)))
     if not job.track:
         yield from look_through(predictor, frames, boxes_of)
         return
@@ -141,14 +158,13 @@ def smoothed_afterwards(
     found: Generator["Found"],
     skeleton: "Skeleton",
     job: VideoJob,
-    info: "VideoInfo",
     times: "StageTimes",
-    stop: Stop,
+    go_on: GoOn,
 ) -> Generator["Found"]:
     """The frames once more, with poses smoothed by what came before and after them.
 
-    A first pass writes all poses into a temporary file, so memory does not grow with the length. A
-    first Ctrl-C ends that pass; what it found is still smoothed.
+    A first pass writes all poses into a temporary file, so memory does not grow with the length.
+    Where it is ended early, what it found is still smoothed.
     """
     from tqdm import tqdm
 
@@ -157,34 +173,34 @@ def smoothed_afterwards(
     from pose.inference.smoothing import smooth_in_windows
 
     with TemporaryFile("w+", encoding="utf-8") as lines:
-        bar = tqdm(found, total=info.num_frames, unit="frame", desc="find", disable=None)
+        total = job.info.num_frames
+        bar = tqdm(found, total=total, unit="frame", desc="find", disable=None)
         with closing(found):
-            for frame, poses in bar:
+            for done, (frame, poses) in enumerate(bar, start=1):
                 lines.write(line_of(frame.number, frame.time, poses) + "\n")
-                if stop.take():
+                if not go_on("Finding", done, total):
                     break
         lines.seek(0)
         entries = (poses_of_line(line, skeleton)[1:] for line in lines)
-        frames = ahead(times.of("read", numbered_frames(job.source)))
+        frames = ahead(times.of("read", numbered_frames(job)))
         # The poses come first: of an interrupted pass there are fewer of them than frames.
         for (_, poses), frame in zip(smooth_in_windows(entries), frames, strict=False):
             yield frame, poses
 
 
-def numbered_frames(source: str | Path) -> Iterator["Frame"]:
+def numbered_frames(job: VideoJob) -> Iterator["Frame"]:
     from pose.inference.frames import Frame
     from pose.video import read_frames
 
-    for number, (image, time) in enumerate(read_frames(source)):
+    for number, (image, time) in enumerate(islice(read_frames(job.source), job.limit)):
         yield Frame(number, time, image)
 
 
 def write_video(
     job: VideoJob,
-    info: "VideoInfo",
     drawn: Generator[tuple["Found", np.ndarray]],
     times: "StageTimes",
-    stop: Stop,
+    go_on: GoOn,
 ) -> Account:
     """The mp4 and its lines."""
     from tqdm import tqdm
@@ -193,35 +209,35 @@ def write_video(
     from pose.inference.frames import line_of
     from pose.video import VideoWriter
 
-    account = Account()
+    account, total = Account(times), job.info.num_frames
     audio = job.source if isinstance(job.source, Path) else None
     with ExitStack() as stack:
         lines = stack.enter_context(replacing(job.lines)).open("w", encoding="utf-8")
         stack.enter_context(lines)
-        writer = stack.enter_context(VideoWriter(job.out, info.fps, audio))
+        writer = stack.enter_context(VideoWriter(job.out, job.info.fps, audio))
         write = times.call("write", writer.write)
-        bar = stack.enter_context(tqdm(total=info.num_frames, unit="frame", disable=None))
+        bar = stack.enter_context(tqdm(total=total, unit="frame", disable=None))
         stack.callback(drawn.close)  # ends the threads that work ahead
         for (frame, poses), picture in drawn:
             write(picture, frame.time)
             lines.write(line_of(frame.number, frame.time, poses) + "\n")
             account.add(poses)
             bar.update()
-            if stop.take() or not job.show(picture):
+            if not go_on("Drawing", account.frames, total) or (job.show and not job.show(picture)):
                 break
     return account
 
 
-def report(job: VideoJob, account: Account, times: "StageTimes") -> None:
+def report(job: VideoJob, account: Account) -> None:
     """Frames, people, rate; how busy each stage was; where the files lie."""
     from pose.commands.tables import format_table
 
-    elapsed = times.elapsed()
+    elapsed = account.times.elapsed()
     counts = {"frames": str(account.frames), "people": str(account.people)}
     if job.track:
         counts["ids"] = str(account.most_id)
     counts["frames/s"] = f"{account.frames / elapsed:.1f}"
-    for stage, seconds in times.seconds.items():
+    for stage, seconds in account.times.seconds.items():
         counts[stage] = f"{seconds / elapsed:.0%}"
     print(format_table(list(counts), [list(counts.values())]))
     print("(the last columns: how much of the time each stage was busy; they overlap)")

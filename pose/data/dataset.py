@@ -6,7 +6,9 @@ of processes, nor on what was drawn before it.
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from torch.utils.data import Dataset, Sampler
 
 from pose.data.augment import CropPolicy
 from pose.data.merge import ImageFolders
-from pose.geometry import Crop, PixelGrid, Size, WarpArithmetic
+from pose.geometry import Crop, PixelGrid, Size, WarpArithmetic, box_center_extent
 from pose.images import ImageFolder
 from pose.structures import People, PoseBatch
 
@@ -36,8 +38,10 @@ class PoseDataset(Dataset[PoseBatch]):
         seed: int = 0,
         grid: PixelGrid = "published",
         arithmetic: WarpArithmetic = "installed",
+        reduced_jpeg: bool = False,
     ) -> None:
-        """grid is that of the upright crops; a policy has its own."""
+        """grid is that of the upright crops; a policy has its own. With `reduced_jpeg` a JPEG that
+        all its upright crops shrink by 2, 4 or 8 is decoded at that part of its size."""
         self.people = people
         self.images = images
         self.size = size
@@ -45,44 +49,108 @@ class PoseDataset(Dataset[PoseBatch]):
         self.seed = seed
         self.grid = grid
         self.arithmetic = arithmetic
+        self.reductions = (
+            upright_reductions(people, size) if reduced_jpeg else np.ones(len(people.images), int)
+        )
+        self._last: tuple[int, np.ndarray, int] | None = None
 
     def __len__(self) -> int:
         return len(self.people)
 
     def __getitem__(self, key: tuple[int, int]) -> PoseBatch:
         """The sample as a batch without its first axis."""
-        epoch, index = key
-        person = self.people[index]
-        if self.policy is None:
-            crop = Crop.of_box(person.box, self.size, grid=self.grid)
-        else:
-            crop = self.policy.draw(person, np.random.default_rng((self.seed, epoch, index)))
-        image = self.images.read(person.image)
-        self._check_size(image, index)
-        keypoints, visibility = crop.to_input(person.keypoints), person.visibility
-        if crop.mirrored:
-            swap = self.people.skeleton.flip_index
-            keypoints, visibility = keypoints[swap], visibility[swap]
+        batch = self.__getitems__([key])
+        return PoseBatch(**{f.name: getattr(batch, f.name)[0] for f in fields(PoseBatch)})
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> PoseBatch:
+        """The samples as one batch, as torch's loader asks for them.
+
+        Image by image, each decoded once, whoever stands between its people.
+        """
+        crops = [self.crop(key) for key in keys]
+        indices = [index for _, index in keys]
+        images = np.empty((len(keys), 3, self.size[1], self.size[0]), np.uint8)
+        for row in image_by_image(self.people.image_index[indices]):
+            image, reduction = self._image(indices[row])
+            picture = of_reduced(crops[row], reduction).warp(image, self.arithmetic)
+            cv2.split(picture, list(images[row]))  # into the planes of the batch
+        matrices = np.stack([crop.matrix for crop in crops])
+        keypoints, labelled = self._labels(indices, matrices)
         return PoseBatch(
-            images=torch.from_numpy(crop.warp(image, self.arithmetic))
-            .permute(2, 0, 1)
-            .contiguous(),
-            keypoints=torch.from_numpy(keypoints.astype(np.float32)),
-            labelled=torch.from_numpy(visibility > 0),
-            matrices=torch.from_numpy(crop.matrix),
-            index=torch.tensor(index),
+            images=torch.from_numpy(images),
+            keypoints=torch.from_numpy(keypoints),
+            labelled=torch.from_numpy(labelled),
+            matrices=torch.from_numpy(matrices),
+            index=torch.tensor(indices),
         )
 
-    def _check_size(self, image: np.ndarray, index: int) -> None:
+    def _labels(self, indices: list[int], matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints (B, K, 2) float32 in input pixels, and (B, K) bool which are labelled; left
+        and right swapped where a matrix (B, 2, 3) mirrors."""
+        linear, offset = matrices[:, :, :2], matrices[:, None, :, 2]
+        keypoints = self.people.keypoints[indices] @ linear.transpose(0, 2, 1) + offset
+        mirrored = np.linalg.det(linear) < 0
+        flip_index = self.people.skeleton.flip_index
+        order = np.where(mirrored[:, None], flip_index, np.arange(len(flip_index)))
+        labelled = np.take_along_axis(self.people.visibility[indices] > 0, order, axis=1)
+        keypoints = np.take_along_axis(keypoints, order[..., None], axis=1)
+        return keypoints.astype(np.float32), labelled
+
+    def crop(self, key: tuple[int, int]) -> Crop:
+        """Of a sample."""
+        epoch, index = key
+        if self.policy is None:
+            return Crop.of_box(self.people.boxes[index], self.size, grid=self.grid)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        return self.policy.draw(self.people[index], rng)
+
+    def _image(self, index: int) -> tuple[np.ndarray, int]:
+        """The image of a person, and to which part of its size it is reduced.
+
+        The last one stays, since its people mostly come in a row.
+        """
+        place = int(self.people.image_index[index])
+        if self._last is None or self._last[0] != place:
+            self._last = None  # let go before the next is there
+            name, reduction = str(self.people.images[place]), int(self.reductions[place])
+            if reduction == 1:
+                image = self.images.read(name)
+            else:
+                assert isinstance(self.images, ImageFolder)  # several sets are for training
+                image, reduction = self.images.read_reduced(name, reduction)
+            self._check_size(image, reduction, place)
+            self._last = (place, image, reduction)
+        return self._last[1:]
+
+    def _check_size(self, image: np.ndarray, reduction: int, place: int) -> None:
         """Annotations are in stored coordinates: an image of another size is another image."""
-        place = self.people.image_index[index]
-        expected = tuple(int(v) for v in self.people.image_sizes[place])
+        width, height = (int(v) for v in self.people.image_sizes[place])
         size = (image.shape[1], image.shape[0])
-        if 0 not in expected and size != expected:
+        if 0 not in (width, height) and size != (-(-width // reduction), -(-height // reduction)):
+            part = f" at 1/{reduction} of its size" if reduction > 1 else ""
             raise ValueError(
-                f"{self.people.images[place]}: is {size[0]}x{size[1]} pixels, its annotation says "
-                f"{expected[0]}x{expected[1]}; the file and the annotations do not belong together"
+                f"{self.people.images[place]}: is {size[0]}x{size[1]} pixels{part}, its annotation "
+                f"says {width}x{height}; the file and the annotations do not belong together"
             )
+
+
+def upright_reductions(people: People, size: Size) -> np.ndarray:
+    """(I,) int: the greatest of 1, 2, 4 and 8 by which all the upright crops of an image shrink
+    it."""
+    _, extents = box_center_extent(people.boxes, size)
+    shrinking = np.full(len(people.images), 8.0)
+    np.minimum.at(shrinking, people.image_index, extents[:, 0] / size[0])
+    return 2 ** np.log2(shrinking.clip(1)).astype(int)
+
+
+def of_reduced(crop: Crop, reduction: int) -> Crop:
+    """The same crop of the picture at 1/reduction of its size: each of its pixels is the mean of
+    `reduction` by `reduction`, so its pixel centres lie amid theirs."""
+    if reduction == 1:
+        return crop
+    linear = crop.matrix[:, :2]
+    offset = crop.matrix[:, 2] + linear @ np.full(2, (reduction - 1) / 2)
+    return Crop(np.column_stack([linear * reduction, offset]), crop.size)
 
 
 class TrainingOrder(Sampler[list[tuple[int, int]]]):
@@ -125,19 +193,21 @@ class TrainingOrder(Sampler[list[tuple[int, int]]]):
 
 
 class EvaluationOrder(Sampler[list[tuple[int, int]]]):
-    """Batches of (0, index) in order, each process its own contiguous part of them.
+    """Batches of (0, index), the people of an image one after the other, each process its own
+    contiguous part of them.
 
     Batches are the same whatever the number of processes: the last bit of a convolution depends on
     what else is in the batch.
     """
 
     def __init__(
-        self, num_people: int, batch_size: int, rank: int = 0, world_size: int = 1
+        self, image_index: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        starts = range(0, num_people, batch_size)
+        """image_index (N,) says of each person which image shows it, as `People` does."""
+        starts = range(0, len(image_index), batch_size)
         bounds = np.linspace(0, len(starts), world_size + 1).round().astype(int)
         self.starts = starts[int(bounds[rank]) : int(bounds[rank + 1])]
-        self.num_people = num_people
+        self.order = image_by_image(image_index)
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -145,7 +215,19 @@ class EvaluationOrder(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for start in self.starts:
-            yield [(0, i) for i in range(start, min(start + self.batch_size, self.num_people))]
+            yield [(0, int(i)) for i in self.order[start : start + self.batch_size]]
+
+
+def image_by_image(image_index: np.ndarray) -> np.ndarray:
+    """People (N,) sorted by the first appearance of their image: where those of an image stand
+    together already, as they do in most files, their order is as given."""
+    _, first, image = np.unique(image_index, return_index=True, return_inverse=True)
+    return np.argsort(first[image], kind="stable")
+
+
+def as_made(batch: Any) -> Any:
+    """What a loader calls to collate: the data set makes whole batches (`PoseBatch`)."""
+    return batch
 
 
 def quiet_worker(_worker: int) -> None:

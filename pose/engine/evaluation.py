@@ -46,10 +46,10 @@ def predict_people(
     quiet = None if ranks.is_main else True
     for batch in tqdm(loader, desc="evaluate", unit="batch", disable=quiet, leave=False):
         keypoints, scores = decode(batch)
-        points = to_image(keypoints.cpu().numpy(), batch.matrices.numpy())
-        rows[batch.index] = torch.cat(
-            [torch.from_numpy(points).float(), scores.cpu().float()[..., None]], dim=-1
-        )
+        found = torch.cat([keypoints, scores[..., None]], dim=-1).cpu()  # one transfer
+        points = to_image(found[..., :2].numpy(), batch.matrices.numpy())
+        found[..., :2] = torch.from_numpy(points)
+        rows[batch.index] = found.float()
     merged = ranks.sum(rows).numpy()
     return Predictions(merged[..., :2], merged[..., 2])
 

@@ -7,15 +7,14 @@ does.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from pose.codecs import Codec
-from pose.inference.predict import predict_keypoints
+from pose.inference.predict import decode_looks, looks_at
 from pose.inference.runtimes import MAPS, POINTS
+from pose.models.folding import fold_batch_norms
 from pose.models.pose_model import PoseModel
 
 INPUT = "images"
@@ -57,33 +56,8 @@ class Graph(nn.Module):
         return (MAPS,) if self.codec is None else OUTPUTS
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        flip_index = self.flip_index
-        looks = images if flip_index is None else torch.cat([images, images.flip(-1)])
+        looks = looks_at(images) if self.flip_index is not None else images
         maps = self.layers(((looks - self.mean) / self.std).to(self.dtype)).float()
         if self.codec is None:
             return (maps,)
-        seen = in_turn([maps] if flip_index is None else maps.tensor_split(2))
-        return maps, *predict_keypoints(seen, self.codec, images, flip_index)
-
-
-def in_turn(looks: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
-    """What stands for a network that has looked already: the maps of each of its looks in turn."""
-    maps = iter(looks)
-    return lambda _images: next(maps)
-
-
-def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """The same network in evaluation mode, each batch norm that follows a convolution made part of
-    it; rounded to fewer bits after that, the weights lose less.
-
-    In every network here a batch norm stands right behind its convolution.
-    """
-    for parent in list(network.modules()):
-        for (name, conv), (next_name, norm) in pairwise(list(parent.named_children())):
-            if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(
-                norm, nn.BatchNorm2d
-            ):
-                transposed = isinstance(conv, nn.ConvTranspose2d)
-                setattr(parent, name, nn.utils.fuse_conv_bn_eval(conv, norm, transposed))
-                setattr(parent, next_name, nn.Identity())
-    return network
+        return maps, *decode_looks(maps, self.codec, self.flip_index)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from pose.codecs import Codec
-from pose.codecs.gaussian import GaussianCodec
-from pose.export.graph import in_turn
+from pose.codecs.integral import IntegralCodec
+from pose.codecs.simcc import SimccCodec
 from pose.geometry import to_image
-from pose.inference.predict import predict_keypoints
+from pose.inference.predict import decode_looks, looks_at
 from pose.inference.runtimes import MAPS, NetworkFile
 from pose.structures import PoseBatch
 
@@ -59,14 +59,9 @@ def network_look(
     """A network of maps, the rest being done here."""
 
     def look(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps: list[Tensor] = []
-
-        def kept(pictures: Tensor) -> Tensor:
-            maps.append(network(pictures))
-            return maps[-1]
-
-        points = predict_keypoints(kept, codec, images, flip_index)
-        return torch.cat(maps), *points
+        with torch.inference_mode():
+            maps = network(images if flip_index is None else looks_at(images))
+            return maps, *decode_looks(maps, codec, flip_index)
 
     return look
 
@@ -114,7 +109,7 @@ def compare(
     return Parity(
         people,
         float(np.max(differences)),  # Python's max may lose a nan
-        1.0 if isinstance(codec, GaussianCodec) else max(1.0, *values),
+        max(1.0, *values) if isinstance(codec, IntegralCodec | SimccCodec) else 1.0,
         float(np.max(scores)),
         np.concatenate(distances),
         np.concatenate(hanging),
@@ -136,17 +131,15 @@ def hangs(
     The noise is plus or minus `difference` (B or 2B, K) in every cell of `maps`, drawn `TRIALS`
     times: a peak that another cell equals, a quarter step between neighbours that are equal.
     """
-    looks = [rows] if flip_index is None else [rows, rows + len(points)]
     found = torch.zeros(len(rows), points.shape[1], dtype=torch.bool)
     if not len(rows):
         return found
+    looks = rows if flip_index is None else torch.cat([rows, rows + len(points)])
+    seen = maps[looks]
+    size = difference[looks].reshape(len(looks), -1, *[1] * (maps.ndim - 2))
     generator = torch.Generator().manual_seed(0)
     for _ in range(TRIALS):
-        shaken = []
-        for look in looks:
-            size = difference[look].reshape(len(rows), -1, *[1] * (maps.ndim - 2))
-            signs = torch.randint(0, 2, maps[look].shape, generator=generator) * 2 - 1
-            shaken.append(maps[look] + signs * size)
-        moved, _ = predict_keypoints(in_turn(shaken), codec, shaken[0], flip_index)
+        signs = torch.randint(0, 2, seen.shape, generator=generator) * 2 - 1
+        moved, _ = decode_looks(seen + signs * size, codec, flip_index)
         found |= (moved - points[rows]).norm(dim=-1) > apart
     return found

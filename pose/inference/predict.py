@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pose.codecs import Codec
+from pose.codecs.peaks import eager_on_cpu
 from pose.geometry import Crop, PixelGrid, Size, to_image
 from pose.inference.boxes import Boxes
 from pose.skeleton import Skeleton
@@ -16,6 +17,9 @@ from pose.structures import Poses
 
 BATCH_SIZE = 64
 """People a batch, unless told otherwise."""
+
+IN_CACHE = 8
+"""People whose maps a CPU averages and decodes while they are in its cache."""
 
 
 @torch.inference_mode()
@@ -27,13 +31,35 @@ def predict_keypoints(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Crops (B, 3, H, W) uint8 RGB -> keypoints (B, K, 2) in input pixels, scores (B, K).
 
-    With `flip_index` (K,) the maps are the mean of those of the crops and of the mirrored crops,
-    brought back by the codec (the flip test).
+    With `flip_index` (K,) the network also sees the crops mirrored (the flip test).
     """
-    maps = model(images)
-    if flip_index is not None:
-        maps = (maps + codec.unflip(model(images.flip(-1)), flip_index)) * 0.5
-    return codec.decode(maps)
+    maps = model(images if flip_index is None else looks_at(images))
+    return decode_looks(maps, codec, flip_index)
+
+
+def looks_at(images: torch.Tensor) -> torch.Tensor:
+    """Crops (B, 3, H, W) and behind them the same mirrored: (2B, 3, H, W), one batch."""
+    return torch.cat([images, images.flip(-1)])
+
+
+def decode_looks(
+    maps: torch.Tensor, codec: Codec, flip_index: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keypoints (B, K, 2) in input pixels and scores (B, K) of the maps of B crops.
+
+    With `flip_index` (K,) maps are those of `looks_at`, and the codec brings the second half back
+    to the first; what is decoded is their mean.
+    """
+    if flip_index is None:
+        return codec.decode(maps)
+    halves = maps.tensor_split(2)
+    if eager_on_cpu(maps):
+        parts = list(zip(*(half.split(IN_CACHE) for half in halves), strict=True))
+    else:
+        parts = [halves]
+    found = [codec.decode((x + codec.unflip(y, flip_index)) * 0.5) for x, y in parts]
+    keypoints, scores = zip(*found, strict=True)
+    return torch.cat(keypoints), torch.cat(scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +77,25 @@ class Runtime:
 
 
 def torch_runtime(
-    model: nn.Module, codec: Codec, skeleton: Skeleton, device: torch.device, *, flip: bool = True
+    model: nn.Module,
+    codec: Codec,
+    skeleton: Skeleton,
+    device: torch.device,
+    *,
+    flip: bool = True,
+    note: str = "",
 ) -> Runtime:
-    """A network of ours on `device`, with the flip test unless `flip` is False."""
-    model = model.to(device).eval()
+    """A network of ours on `device`, with the flip test unless `flip` is False; `note` is what its
+    name tells of it."""
+    network = model.to(device).eval()
     flip_index = torch.from_numpy(skeleton.flip_index).to(device) if flip else None
 
     def find(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        keypoints, scores = predict_keypoints(model, codec, images.to(device), flip_index)
+        keypoints, scores = predict_keypoints(network, codec, images.to(device), flip_index)
         return keypoints.cpu(), scores.cpu()
 
-    return Runtime(find, codec.input_size, codec.pixel_grid, skeleton, f"torch on {device}")
+    name = f"torch on {device}{note and f' ({note})'}"
+    return Runtime(find, codec.input_size, codec.pixel_grid, skeleton, name)
 
 
 def find_poses(

@@ -1,23 +1,23 @@
 """The COCO evaluator: from predictions person by person to a result file and its ten figures.
 
 As the published evaluation: a person's score is that of the box times the mean score of the
-keypoints, people found twice in an image are suppressed by OKS, pycocotools does the rest.
+keypoints, and people found twice in an image are suppressed by OKS before COCO's figures are taken.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pose.metrics.coco_files import GroundTruth, ground_truth_from, is_labelled
+from pose.metrics.coco_files import GroundTruth, Results, ground_truth_from, is_labelled
 from pose.metrics.coco_score import score_results
 from pose.metrics.oks import NMS_THRESHOLD, oks_nms, soft_oks_nms
 from pose.metrics.predictions import Collected
 from pose.records import read_json
 from pose.structures import KEYPOINT_SCORE_THRESHOLD, People, person_scores
 
-Score = Callable[[Path | list[dict[str, Any]], GroundTruth], dict[str, float]]
+Score = Callable[[Path | Sequence[dict[str, Any]], GroundTruth], dict[str, float]]
 """Results and labels -> figures, the first of which decides which checkpoint is best."""
 
 
@@ -88,8 +88,8 @@ class CocoEvaluator:
         """All that came, by rising index: what `update` takes."""
         return self._collected.predictions()
 
-    def results(self) -> list[dict[str, Any]]:
-        """Result entries with plain numbers: re-scored, suppressed within each image, best first.
+    def found(self) -> Results:
+        """Results as columns: re-scored, suppressed within each image, best first.
 
         Images come in the order of their first person in `people`.
         """
@@ -97,31 +97,46 @@ class CocoEvaluator:
         totals = person_scores(
             self.people.scores[index].astype(np.float64), scores, self.keypoint_score_threshold
         )
-        triplets = np.concatenate([keypoints, scores[..., None]], axis=-1).astype(np.float64)
-        suppress = soft_oks_nms if self.soft_nms else oks_nms
-        entries = []
-        for members in _groups(self.people.image_ids[index]):
-            areas = self.areas[index[members]]
-            kept = suppress(
-                keypoints[members], totals[members], areas, self.sigmas, self.nms_threshold
-            )
-            entries += [
-                {
-                    "image_id": int(self.people.image_ids[index[i]]),
-                    "category_id": self.category_id,
-                    "keypoints": triplets[i].ravel().tolist(),
-                    "score": float(totals[i]),
-                }
-                for i in members[kept]
-            ]
-        return entries
+        image_ids, areas = self.people.image_ids[index], self.areas[index]
+        suppress = _soft_oks_nms if self.soft_nms else oks_nms
+        kept = suppress(keypoints, totals, areas, self.sigmas, self.nms_threshold, image_ids)
+        triplets = np.concatenate([keypoints[kept], scores[kept, :, None]], axis=-1)
+        num_values = 3 * self.people.skeleton.num_keypoints
+        return Results(
+            category_id=self.category_id,
+            image_ids=image_ids[kept],
+            keypoints=triplets.astype(np.float64).reshape(-1, num_values),
+            scores=totals[kept],
+        )
+
+    def results(self) -> list[dict[str, Any]]:
+        """The entries of a result file: those of `found`, with plain numbers."""
+        return list(self.found())
 
     def compute(self) -> dict[str, float]:
         """The figures, COCO's ten unless another `score` was given; the first decides which
         checkpoint is best."""
         if self.truth is None:
             raise ValueError(f"{self.annotations}: no keypoint annotations, nothing to score")
-        return self.score(self.results(), self.truth)
+        return self.score(self.found(), self.truth)
+
+
+def _soft_oks_nms(
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    sigmas: np.ndarray,
+    threshold: float,
+    image_ids: np.ndarray,
+) -> np.ndarray:
+    """`soft_oks_nms` image by image, as `oks_nms` does by itself."""
+    kept = [
+        members[
+            soft_oks_nms(keypoints[members], scores[members], areas[members], sigmas, threshold)
+        ]
+        for members in _groups(image_ids)
+    ]
+    return np.concatenate(kept) if kept else np.zeros(0, np.int64)
 
 
 def _groups(ids: np.ndarray) -> list[np.ndarray]:

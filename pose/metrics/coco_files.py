@@ -5,7 +5,7 @@ wrong without a word. Entries of a result file and annotations are counted from 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,35 @@ class GroundTruth:
     annotations: list[dict[str, Any]]
     dataset: Mapping[str, Any]
     """The file's content, for what other figures than COCO's need of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results(Sequence[dict[str, Any]]):
+    """Columns that behave as a sequence of result entries with plain numbers.
+
+    A hundred thousand people are four arrays; entries are made where somebody reads them.
+    """
+
+    category_id: int
+    """Of all of them."""
+    image_ids: np.ndarray
+    """(N,) int64."""
+    keypoints: np.ndarray
+    """(N, 3K): x, y in image pixels and score of each keypoint."""
+    scores: np.ndarray
+    """(N,) float64."""
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
+        """Entry `index`; slices are not taken."""
+        return {
+            "image_id": int(self.image_ids[index]),
+            "category_id": self.category_id,
+            "keypoints": self.keypoints[index].tolist(),
+            "score": float(self.scores[index]),
+        }
 
 
 def write_results(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
@@ -111,13 +140,23 @@ def checked_results(entries: Any, truth: GroundTruth, source: str) -> list[dict[
     boxes = sum("bbox" in entry for entry in entries)
     if boxes:
         logger.warning("%s: ignored the 'bbox' of %d entries", source, boxes)
-    twice = len(results) - len({(r["image_id"], r["keypoints"].tobytes()) for r in results})
-    if twice:
-        logger.warning("%s: %d entries repeat another, which lowers AP", source, twice)
+    say_repeated(
+        [result["image_id"] for result in results],
+        [result["keypoints"] for result in results],
+        source,
+    )
     others = sum(result["category_id"] != truth.category_id for result in results)
     if others:
         logger.warning("%s: %d entries are of a category that is not scored", source, others)
     return results
+
+
+def say_repeated(image_ids: Sequence[int], keypoints: Iterable[np.ndarray], source: str) -> None:
+    """Warn of predictions that come twice; image_ids (N,) and N arrays of keypoints."""
+    rows = (row.tobytes() for row in keypoints)
+    twice = len(image_ids) - len(set(zip(image_ids, rows, strict=True)))
+    if twice:
+        logger.warning("%s: %d entries repeat another, which lowers AP", source, twice)
 
 
 def _annotation(entry: dict[str, Any], num_keypoints: int, new_id: int, where: str) -> dict:

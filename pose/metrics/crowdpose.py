@@ -6,6 +6,7 @@ is 0.53 of the box, which `pose.data.forms.read_crowdpose` brings. The program r
 by crowd to four digits, this does not.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ CROWDS = {"AP (E)": (0.0, 0.2), "AP (M)": (0.2, 0.8), "AP (H)": (0.8, float("inf
 """Figure -> the `crowdIndex` from which and below which an image counts in it."""
 
 
-def score_crowdpose(results: Path | list[dict[str, Any]], truth: GroundTruth) -> dict[str, float]:
+def score_crowdpose(
+    results: Path | Sequence[dict[str, Any]], truth: GroundTruth
+) -> dict[str, float]:
     """`FIGURES`, then AP of easy, medium and hard images; nan where there is no such image.
 
     ValueError of one line names the file, the entry and the field.

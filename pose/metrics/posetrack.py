@@ -50,7 +50,9 @@ GROUPS = {
 }
 
 
-def score_posetrack(results: Path | list[dict[str, Any]], truth: GroundTruth) -> dict[str, float]:
+def score_posetrack(
+    results: Path | Sequence[dict[str, Any]], truth: GroundTruth
+) -> dict[str, float]:
     """ "mAP", the mean of 15 keypoints, and that of each of `GROUPS`; nan where none is labelled.
     Where results have a `track_id`, the figures of `score_tracks` too.
 

@@ -14,13 +14,16 @@ DECONV_WIDTH = 256
 NUM_DECONVS = 3
 DECONV_UPSCALING = 2**NUM_DECONVS
 
+FINAL_LAYER = "final_layer"
+"""The step that makes the maps, in every network but those of the four representations."""
+
 VECTOR_STD = 0.01
 """Of the fresh weights of SimCC's linear layers, as in MMPose."""
 
 
 def final_layer_head(inputs: int, channels: int) -> nn.Sequential:
     """HRNet V1's head, one 1x1 convolution: (B,inputs,H,W) to (B,channels,H,W)."""
-    head = nn.Sequential(OrderedDict(final_layer=nn.Conv2d(inputs, channels, kernel_size=1)))
+    head = nn.Sequential(OrderedDict({FINAL_LAYER: nn.Conv2d(inputs, channels, kernel_size=1)}))
     initialise(head)
     return head
 

@@ -45,7 +45,7 @@ def evaluation_receipt(
             **{k: v for k, v in config["test"].items() if k not in ("flip", "batch_size")},
         },
         "network": config["model"]["name"],
-        "runtime": {"name": "torch", "precision": "float32", "device": device},
+        "runtime": {"name": "torch", "precision": config["test"]["precision"], "device": device},
         "versions": dict(versions),
         "config": config,
     }

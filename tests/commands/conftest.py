@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from pose.commands.main import main
 from pose.data.synthetic import write_synthetic
 
 
@@ -19,3 +20,19 @@ def drawn(tmp_path_factory):
 def data(drawn, tmp_path):
     """A copy to damage."""
     return shutil.copytree(drawn, tmp_path / "set")
+
+
+@pytest.fixture
+def mistake(capsys):
+    """Runs a command that must fail; returns its line."""
+
+    def run(*arguments):
+        assert main([str(argument) for argument in arguments]) == 2
+        said = capsys.readouterr()
+        lines = said.err.splitlines()
+        errors = [line for line in lines if line.startswith("pose: error: ")]
+        assert len(errors) == 1 and lines[-1] == errors[0] and not said.out
+        assert "Traceback" not in said.err
+        return errors[0].removeprefix("pose: error: ")
+
+    return run

@@ -2,12 +2,9 @@
 
 import pytest
 
-from pose.build import described, model_of
 from pose.commands.main import main
-from pose.config import load_config
 from pose.data.synthetic import write_synthetic
-from pose.models.weights import save_weights
-from pose.skeleton import COCO_17
+from tests.commands.quick import untrained
 
 SMALL = ["data.workers=0", "model.input_size=[64, 64]"]
 
@@ -17,11 +14,9 @@ def evaluation(tmp_path_factory):
     """The command that evaluates an untrained network, whose AP is 0 to two digits."""
     folder = tmp_path_factory.mktemp("check")
     write_synthetic(folder / "set", {"train": 1, "val": 2}, seed=1, num_processes=1)
-    model, _ = model_of(load_config("synthetic/quickstart", SMALL), COCO_17)
-    cfg = load_config("synthetic/quickstart", SMALL)
-    save_weights(folder / "w.safetensors", model.state_dict(), described(cfg, COCO_17))
+    weights = untrained(folder / "w.safetensors", *SMALL)
     command = ["evaluate", "synthetic/quickstart", f"data.root={folder / 'set'}", *SMALL]
-    return [*command, "--weights", str(folder / "w.safetensors"), "--boxes", "gt", "--check"]
+    return [*command, "--weights", str(weights), "--boxes", "gt", "--check"]
 
 
 @pytest.mark.parametrize(("value", "status", "verdict"), [(0.0, 0, "the same"), (0.74, 1, "not")])

@@ -199,7 +199,7 @@ def test_photos_stand_upright_but_for_annotations(asked, tmp_path):
         ),
         ("photos --annotations truth.json --out truth.json", "is an input file; name another"),
         ("photos --out photos/a.jpg", "is an input file; name another"),
-        ("photos broken.jpg", "broken.jpg: not a JPEG, PNG"),
+        ("broken.jpg", "broken.jpg: not a JPEG, PNG"),
         ("", "the following arguments are required"),
     ],
 )
@@ -215,6 +215,37 @@ def test_mistakes_are_one_line_and_write_nothing(line, words, asked, tmp_path, c
     assert run(*line.split()) == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_unreadable_images_among_others_are_said_and_left_out(asked, tmp_path, capsys, annotated):
+    names = {f"{i}.png": i for i in range(12)}
+    paint(tmp_path / "photos", *names)
+    for name in ("2.png", "7.png"):
+        (tmp_path / "photos" / name).write_bytes(b"no picture")
+        del names[name]
+    every = truth(tmp_path / "truth.json", {**names, "2.png": 2, "7.png": 7})
+    assert run("photos", *(["--annotations", every] if annotated else [])) == 2
+    assert {e["file_name"]: e["image_id"] for e in written()} == names
+    assert [len(call) for call in asked[1:]] == [8, 2]
+    said = capsys.readouterr()
+    assert "2.png: not a JPEG" in said.err and "7.png: not a JPEG" in said.err
+    assert "pose: error:" not in said.err
+    table = said.out.splitlines()
+    assert table[0].split() == ["images", "empty", "boxes", "unreadable"]
+    assert table[2].split() == ["10", "0", "10", "2"]
+    if annotated:  # nobody is missed on a picture that nobody saw
+        assert table[5].split()[:4] == ["10", "annotated", "1.0000", "1.0000"]
+
+
+def test_several_images_of_which_none_can_be_read(asked, tmp_path, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"no picture")
+    path = truth(tmp_path / "truth.json", {"a.jpg": 5, "b.jpg": 6})
+    assert run("a.jpg", "b.jpg", "--annotations", path) == 2
+    assert written() == []
+    table = capsys.readouterr().out.splitlines()
+    assert table[2].split() == ["0", "0", "0", "2"] and table[-1].startswith("speed: 0.0 images")
 
 
 def test_an_interrupt_leaves_nothing(asked, tmp_path, monkeypatch):

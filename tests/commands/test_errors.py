@@ -7,39 +7,8 @@ import shutil
 
 import pytest
 
-from pose.build import described, model_of
 from pose.commands.main import main
-from pose.config import load_config
-from pose.models.weights import save_weights
-from pose.skeleton import COCO_17
-
-QUICK = ["data.workers=0", "model.input_size=[64, 64]", "train.epochs=1", "train.batch_size=4"]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An untrained small network for crops of 64x64."""
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    cfg = load_config("synthetic/quickstart", QUICK)
-    model, _ = model_of(cfg, COCO_17)
-    save_weights(path, model.state_dict(), described(cfg, COCO_17))
-    return path
-
-
-@pytest.fixture
-def mistake(capsys):
-    """Runs a command that must fail; returns its line."""
-
-    def run(*arguments):
-        assert main([str(argument) for argument in arguments]) == 2
-        said = capsys.readouterr()
-        lines = said.err.splitlines()
-        errors = [line for line in lines if line.startswith("pose: error: ")]
-        assert len(errors) == 1 and lines[-1] == errors[0] and not said.out
-        assert "Traceback" not in said.err
-        return errors[0].removeprefix("pose: error: ")
-
-    return run
+from tests.commands.quick import QUICK, untrained
 
 
 def train(data, out, *overrides):
@@ -101,7 +70,8 @@ def test_a_truncated_training_image_met_in_a_step(mistake, data, tmp_path, monke
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_truncated_validation_image(mistake, data, weights, tmp_path, workers):
+def test_a_truncated_validation_image(mistake, data, tmp_path, workers):
+    weights = untrained(tmp_path / "small.safetensors", *QUICK)
     truncate(data / "images/val")
     line = mistake(*evaluate(data, weights, tmp_path / "out", f"data.workers={workers}"))
     assert line.startswith(str(data / "images/val")) and "truncated JPEG" in line

@@ -111,7 +111,8 @@ def test_the_file_its_certificate_and_nothing_else(exported, weights):
 def test_it_predicts_as_the_weights_do(exported, weights):
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     boxes = np.array([[10, 10, 60, 100], [70, 5, 150, 118]], np.float32)
-    (ours, cfg), (theirs, _) = (runtime_of(path, device="cpu") for path in (exported, weights))
+    ours, cfg = runtime_of(exported, device="cpu")
+    theirs, _ = runtime_of(weights, device="cpu", overrides=["predict.precision=fp32"])
     assert cfg.model.name == "hrnet_small"
     assert ours.skeleton is COCO_17
     assert (ours.input_size, ours.pixel_grid) == (theirs.input_size, theirs.pixel_grid)

@@ -68,7 +68,7 @@ def run_config_command(command, line):
 def test_the_commands_are_these():
     assert list(cli.COMMANDS) == [
         *("quickstart", "train", "evaluate", "score", "compare"),
-        *("predict", "detect", "app", "weights", "export"),
+        *("predict", "detect", "app", "weights", "export", "benchmark"),
     ]
 
 

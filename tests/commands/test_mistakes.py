@@ -6,35 +6,12 @@ import json
 import pytest
 
 from pose.build import described, model_of
-from pose.commands.main import main
 from pose.config import load_config
 from pose.models.weights import save_weights
 from pose.skeleton import COCO_17, skeleton_from_category
+from tests.commands.quick import QUICK, untrained
 
 TRAIN = "annotations/person_keypoints_train.json"
-QUICK = ["data.workers=0", "model.input_size=[64, 64]", "train.epochs=1", "train.batch_size=4"]
-
-
-def weights(path, skeleton=COCO_17, *overrides):
-    """Weights of an untrained small network."""
-    cfg = load_config("synthetic/quickstart", overrides)
-    model, _ = model_of(cfg, skeleton)
-    save_weights(path, model.state_dict(), described(cfg, skeleton))
-    return path
-
-
-@pytest.fixture
-def mistake(capsys):
-    """Runs a command that must fail; returns its line."""
-
-    def run(*arguments):
-        assert main([str(argument) for argument in arguments]) == 2
-        lines = capsys.readouterr().err.splitlines()
-        errors = [line for line in lines if line.startswith("pose: error: ")]
-        assert len(errors) == 1 and lines[-1] == errors[0]
-        return errors[0].removeprefix("pose: error: ")
-
-    return run
 
 
 def train(data, out, *overrides):
@@ -81,7 +58,7 @@ def test_an_annotation_without_keypoints(mistake, data, tmp_path):
 
 
 def test_weights_of_another_network(mistake, data, tmp_path):
-    file = weights(tmp_path / "w18.safetensors", COCO_17, "model.name=hrnet_w18")
+    file = untrained(tmp_path / "w18.safetensors", "model.name=hrnet_w18")
     evaluate = ["evaluate", "synthetic/quickstart", f"data.root={data}", "--boxes", "gt"]
     line = mistake(*evaluate, "--weights", file, "--out", tmp_path / "out")
     assert line.startswith(f"{file}: model.name is hrnet_small in the config, hrnet_w18 in the wei")
@@ -93,7 +70,7 @@ def test_weights_of_another_network(mistake, data, tmp_path):
 def test_weights_of_other_keypoints(mistake, data, tmp_path):
     category = {"name": "hand", "keypoints": ["wrist", "thumb", "nose"], "skeleton": [[1, 2]]}
     skeleton = skeleton_from_category(category, "here")
-    file = weights(tmp_path / "hand.safetensors", skeleton)
+    file = untrained(tmp_path / "hand.safetensors", skeleton=skeleton)
     evaluate = ["evaluate", "synthetic/quickstart", f"data.root={data}", "--boxes", "gt"]
     line = mistake(*evaluate, "--weights", file, "--out", tmp_path / "out")
     assert "the annotations have 17 keypoints, the weights 3" in line
@@ -127,7 +104,7 @@ def test_a_config_inside_weights_is_checked_like_one_of_a_file(mistake, data, tm
 
 
 def test_a_missing_detection_file(mistake, data, tmp_path):
-    file = weights(tmp_path / "small.safetensors")
+    file = untrained(tmp_path / "small.safetensors")
     evaluate = ["evaluate", "synthetic/quickstart", f"data.root={data}", "--weights", file]
     missing = tmp_path / "detections.json"
     line = mistake(*evaluate, "--boxes", missing, "--out", tmp_path / "out")

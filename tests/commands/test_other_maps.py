@@ -9,15 +9,7 @@ from pose.build import load_network
 from pose.commands.main import main
 from pose.commands.quickstart import ceiling
 from pose.config import load_config
-from pose.data.synthetic import write_synthetic
 from pose.images import read_image
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn") / "set"
-    write_synthetic(folder, {"train": 4, "val": 2}, seed=1)
-    return folder
 
 
 @pytest.mark.parametrize(("codec", "sigma"), [("simcc", 4), ("integral", 1)])

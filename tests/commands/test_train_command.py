@@ -13,6 +13,7 @@ from pose.config import load_config
 from pose.engine.checkpoints import load_checkpoint
 from pose.models.weights import load_weights, save_weights
 from pose.skeleton import COCO_17
+from tests.commands.quick import untrained
 
 NAMES = ("left_wrist", "right_wrist", "nose", "hat")
 
@@ -108,10 +109,7 @@ def test_a_refused_run_leaves_the_folder_alone(train, tmp_path):
 
 
 def test_init_of_another_network_is_refused(train, tmp_path):
-    cfg = load_config("synthetic/quickstart", ["model.name=hrnet_w18"])
-    model, _ = model_of(cfg, COCO_17)
-    source = tmp_path / "other.safetensors"
-    save_weights(source, model.state_dict(), described(cfg, COCO_17))
+    source = untrained(tmp_path / "other.safetensors", "model.name=hrnet_w18")
     status, said = train(tmp_path / "out", f"init={source}")
     assert status == 2 and f"{source}: not the weights of this network" in said
     assert not (tmp_path / "out").exists()

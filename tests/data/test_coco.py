@@ -39,16 +39,6 @@ def dataset(*annotations, category=PERSON):
 
 
 @pytest.fixture
-def save(tmp_path):
-    def write(content, name="labels.json"):
-        path = tmp_path / name
-        path.write_text(json.dumps(content), encoding="utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
 def load(save):
     def write_and_load(*annotations, **options):
         return load_coco(save(dataset(*annotations)), **options)

@@ -10,11 +10,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from pose.data.augment import CropPolicy
-from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, quiet_worker
+from pose.data.dataset import EvaluationOrder, PoseDataset, TrainingOrder, as_made, quiet_worker
 from pose.geometry import Crop, to_image
 from pose.images import ImageFolder, write_image
 from pose.skeleton import COCO_17
-from pose.structures import People, collate
+from pose.structures import People
 
 SIZE = (192, 256)
 IMAGE_SIZE = (260, 220)
@@ -192,7 +192,7 @@ def load(dataset, order, num_workers, method=None):
         dataset,
         batch_sampler=order,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=as_made,
         worker_init_fn=quiet_worker if num_workers else None,
         multiprocessing_context=method,
     )
@@ -229,7 +229,12 @@ def test_two_processes_see_the_samples_of_one(folder):
 def test_nobody_makes_no_batches(folder):
     dataset = PoseDataset(make_people(num_people=0), ImageFolder(folder), SIZE)
     assert len(dataset) == 0
-    for order in (EvaluationOrder(0, 4), EvaluationOrder(0, 4, 1, 2), TrainingOrder(0, 4, 0)):
+    nobody = np.zeros(0, int)
+    for order in (
+        EvaluationOrder(nobody, 4),
+        EvaluationOrder(nobody, 4, 1, 2),
+        TrainingOrder(0, 4, 0),
+    ):
         assert len(order) == 0 and load(dataset, order, 0) == []
 
 
@@ -296,11 +301,12 @@ def test_a_batch_that_does_not_divide_is_refused():
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
 @pytest.mark.parametrize(("num_people", "batch_size"), [(0, 4), (1, 4), (5, 4), (64, 16), (65, 16)])
 def test_evaluation_covers_all_once(num_people, batch_size, world_size):
-    alone = list(EvaluationOrder(num_people, batch_size))
+    image_index = np.arange(num_people) // 3
+    alone = list(EvaluationOrder(image_index, batch_size))
     assert [key for batch in alone for key in batch] == [(0, i) for i in range(num_people)]
     together = []
     for rank in range(world_size):
-        order = EvaluationOrder(num_people, batch_size, rank, world_size)
+        order = EvaluationOrder(image_index, batch_size, rank, world_size)
         batches = list(order)
         assert len(batches) == len(order) and all(0 < len(b) <= batch_size for b in batches)
         assert abs(len(batches) - len(alone) / world_size) < 1

@@ -3,8 +3,6 @@
 Files of the first two are made in the published layout; PoseTrack18's are real where there are any.
 """
 
-import json
-
 import numpy as np
 import pytest
 
@@ -14,17 +12,6 @@ from pose.data.aic import read_aic
 from pose.data.posetrack import read_posetrack
 from pose.skeleton import COCO_17, skeleton_from_category, skeleton_to_category
 from pose.skeletons import AIC_14, CROWDPOSE_14, HALPE_26, POSETRACK_17
-
-
-@pytest.fixture
-def save(tmp_path):
-    def write(content, name="labels.json"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
 
 
 def load(form, path):

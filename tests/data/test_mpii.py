@@ -27,16 +27,6 @@ def entry(image="a.jpg", **changes):
 
 
 @pytest.fixture
-def save(tmp_path):
-    def write(content):
-        path = tmp_path / "valid.json"
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
-
-
-@pytest.fixture
 def load(save):
     return lambda *entries: load_mpii(save(list(entries)))
 

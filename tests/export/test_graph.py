@@ -1,13 +1,12 @@
-"""The graph that is exported gives what the network and `predict_keypoints` give."""
+"""The graph that is exported gives what the network and `decode_looks` give."""
 
 import pytest
 import torch
 from torch import nn
 
 from pose.codecs import CODECS
-from pose.export.graph import Graph, fold_batch_norms
-from pose.inference.predict import predict_keypoints
-from pose.models.pose_model import MODELS, build_model
+from pose.export.graph import Graph
+from pose.inference.predict import decode_looks
 from tests.export.networks import FLIP_INDEX, codec_called, images, tiny
 from tests.models.test_pose_model import awake_model, random_images
 
@@ -21,15 +20,9 @@ def test_the_graph_is_the_network_and_its_decoding(name, flip):
         maps, keypoints, scores = Graph(model, codec, swap)(pictures)
         looks = [pictures, pictures.flip(-1)] if flip else [pictures]
         assert maps == pytest.approx(model(torch.cat(looks)), abs=1e-5)
-    expected, expected_scores = predict_keypoints(replay(maps, 3), codec, pictures, swap)
+    expected, expected_scores = decode_looks(maps, codec, swap)
     assert torch.equal(keypoints, expected)
     assert torch.equal(scores, expected_scores)
-
-
-def replay(maps, size):
-    """A network that gives these maps, so many at each call."""
-    parts = iter(maps.split(size))
-    return lambda _images: next(parts)
 
 
 def test_without_a_codec_maps_alone_come_out():
@@ -51,20 +44,13 @@ def test_folding_is_exact(name):
     assert maps == pytest.approx(expected.float(), rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_batch_norm_stands_behind_its_convolution(name):
-    with torch.device("meta"):
-        folded = fold_batch_norms(build_model(name, 17).eval())
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-
-
 def test_layers_of_half_the_bits_still_decode_in_float():
     codec = codec_called("dark")
     model, pictures = tiny(codec), images(4)
     with torch.inference_mode():
         maps, keypoints, _ = Graph(model, codec, FLIP_INDEX, torch.bfloat16)(pictures)
         expected = model(torch.cat([pictures, pictures.flip(-1)]))
-    decoded, _ = predict_keypoints(replay(maps, 4), codec, pictures, FLIP_INDEX)
+    decoded, _ = decode_looks(maps, codec, FLIP_INDEX)
     assert maps.dtype == keypoints.dtype == torch.float32
     # three layers, each rounding to 8 bits
     assert 0 < (maps - expected).abs().max() < 3 * 2**-8 * expected.abs().max()

@@ -1,22 +1,11 @@
 """Where people are looked for: boxes typed in, of an annotation file, of a detection file."""
 
-import json
 from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 
 from pose.inference.boxes import parse_boxes, read_boxes
-
-
-@pytest.fixture
-def save(tmp_path):
-    def write(content):
-        path = tmp_path / "boxes.json"
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
 
 
 def entry(**fields):

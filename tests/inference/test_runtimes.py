@@ -314,10 +314,27 @@ def weights(tmp_path):
 
 
 def test_weights_of_ours_are_run_by_torch(weights):
-    runtime, cfg = runtime_of(weights, device="cpu", overrides=["test.batch_size=3"])
-    assert runtime.name == "torch on cpu"
+    keys = ["test.batch_size=3", "predict.precision=fp32"]
+    runtime, cfg = runtime_of(weights, device="cpu", overrides=keys)
+    assert runtime.name == "torch on cpu (fp32)"
     assert cfg.test.batch_size == 3
     assert runtime.find(pictures(2))[0].shape == (2, 17, 2)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "precision", "reason"),
+    [("amx_bf16", "bf16", "amx_bf16 multiplies"), ("avx2", "fp32", "nothing here multiplies")],
+)
+def test_the_precision_is_what_the_processor_is_fast_at(
+    weights, monkeypatch, caplog, instructions, precision, reason
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True}, raising=False)
+    runtime, _ = runtime_of(weights, device="cpu")
+    assert runtime.name == f"torch on cpu ({precision})"
+    assert reason in caplog.text
+    exact, _ = runtime_of(weights, device="cpu", overrides=["predict.precision=fp32"])
+    assert exact.name == "torch on cpu (fp32)"
 
 
 @pytest.mark.parametrize("key", ["codec.name=udp", "model.input_size=[32, 32]"])

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,18 +89,6 @@ def dataset():
 @pytest.fixture
 def results(dataset):
     return make_results(dataset)
-
-
-@pytest.fixture
-def save(tmp_path):
-    """Write content as JSON under tmp_path and give the path."""
-
-    def write(content, name="annotations.json") -> Path:
-        path = tmp_path / name
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="session")

@@ -29,16 +29,6 @@ def content(**fields):
     }
 
 
-@pytest.fixture
-def save(tmp_path):
-    def write(content):
-        path = tmp_path / "truth.json"
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
-
-
 FOUND = [
     box(7, 3, score=0.9),
     box(7, 108, 80, score=0.6),

@@ -77,9 +77,9 @@ def test_oracle(oracle, tmp_path):
 def test_oracle_sees_the_order_of_equal_scores(oracle, monkeypatch):
     path, people, areas, keypoints, scores = oracle
 
-    def earlier_first(keypoints, scores, areas, sigmas, threshold):
-        kept = oks_nms(keypoints, scores, areas, sigmas, threshold)
-        return kept[np.lexsort((kept, -scores[kept]))]
+    def earlier_first(keypoints, scores, areas, sigmas, threshold, image_ids):
+        kept = oks_nms(keypoints, scores, areas, sigmas, threshold, image_ids)
+        return kept[np.lexsort((kept, -scores[kept], image_ids[kept]))]
 
     monkeypatch.setattr(coco_module, "oks_nms", earlier_first)
     evaluator = CocoEvaluator(path, people, areas)
@@ -133,6 +133,27 @@ def test_order_padding_and_merging_do_not_matter(evaluator):
     for part in parts:
         evaluator.update(*part)
     assert evaluator.results() == expected
+
+
+def test_the_figures_are_those_of_the_written_file(coco, save, tmp_path):
+    for seed, soft in ((0, False), (1, False), (2, True)):
+        dataset = coco.make_dataset(seed=seed, num_images=30)
+        people, areas = people_of(dataset, box_score=0.7)
+        path = save(dataset)
+        evaluator = CocoEvaluator(path, people, areas, soft_nms=soft)
+        evaluator.update(np.arange(len(people)), *noisy(people, areas, seed))
+        write_results(tmp_path / "results.json", evaluator.results())
+        figures = evaluator.compute()
+        assert score_results(tmp_path / "results.json", path) == figures
+        assert 0 < figures["AP"] < 1
+
+
+def test_an_image_without_labels_is_named(evaluator):
+    keypoints, scores = noisy(evaluator.people, evaluator.areas)
+    evaluator.update(np.arange(len(scores)), keypoints, scores)
+    evaluator.people.image_ids[:] += 1000
+    with pytest.raises(ValueError, match=r"entry 0: image_id 11\d\d is not among the images"):
+        evaluator.compute()
 
 
 def test_results_hold_plain_numbers_and_nothing_else(evaluator):

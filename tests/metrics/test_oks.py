@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import pose.metrics.oks as oks_module
 from pose.metrics.oks import SOFT_NMS_LIMIT, oks, oks_nms, score_order, soft_oks_nms
 from pose.skeleton import COCO_17
 
@@ -92,6 +93,8 @@ def test_no_people():
     assert oks(nobody, np.zeros((17, 2)), 1.0, SIGMAS).shape == (0,)
     for suppress in (oks_nms, soft_oks_nms):
         assert suppress(nobody, np.zeros(0), np.zeros(0), SIGMAS).shape == (0,)
+    nowhere = np.zeros(0, np.int64)
+    assert oks_nms(nobody, np.zeros(0), np.zeros(0), SIGMAS, image_ids=nowhere).shape == (0,)
 
 
 def test_of_equal_scores_the_later_comes_first():
@@ -122,6 +125,39 @@ def test_soft_nms_equals_the_slow_reference(seed, num_people):
     assert kept.tolist() == slow_soft_nms(keypoints, scores, areas, 0.9)
     assert len(kept) == min(num_people, SOFT_NMS_LIMIT)
     np.testing.assert_array_equal(scores, before)
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.3, 0.9, 1.0, 1.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_nms_of_many_images_is_that_of_each(seed, threshold, monkeypatch):
+    keypoints, scores, areas = crowd(seed, 90)
+    images = np.random.default_rng(seed).choice([40, -3, 7, 2**40], 90, p=[0.7, 0.1, 0.1, 0.1])
+    kept = []
+    for image in dict.fromkeys(images.tolist()):
+        rows = np.flatnonzero(images == image)
+        close = slow_nms(keypoints[rows], scores[rows], areas[rows], threshold)
+        kept += rows[close].tolist()
+    arguments = (keypoints, scores, areas, SIGMAS, threshold)
+    for pairs in (1, 50, 16_384):
+        monkeypatch.setattr(oks_module, "PAIRS_AT_ONCE", pairs)
+        found = oks_nms(*arguments, image_ids=images)
+        assert found.dtype == np.int64
+        assert found.tolist() == kept
+    each = [oks_nms(*(a[images == i] for a in arguments[:3]), *arguments[3:]) for i in (40, 7)]
+    assert sum(map(len, each)) == np.isin(images[kept], (40, 7)).sum()
+
+
+@pytest.mark.parametrize("num_keypoints", [1, 2, 5])
+def test_nms_of_few_keypoints_equals_all_pairs(num_keypoints):
+    keypoints, scores, areas = crowd(1, 40)
+    keypoints, sigmas = keypoints[:, :num_keypoints], SIGMAS[:num_keypoints]
+    pairs = oks(keypoints[:, None], keypoints, (areas[:, None] + areas) / 2, sigmas)
+    kept = []
+    for i in slow_order(scores):
+        if not any(pairs[i, j] > 0.5 for j in kept):
+            kept.append(i)
+    assert oks_nms(keypoints, scores, areas, sigmas, 0.5).tolist() == kept
+    assert 1 < len(kept) < 40
 
 
 def test_nms_leaves_the_best_of_copies():

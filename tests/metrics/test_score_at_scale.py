@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pose.metrics.coco_score import score_results
+from pose.metrics.coco_scorers import SCORERS
 from pose.records import read_json
 from pose.skeleton import COCO_17
 
@@ -66,7 +67,12 @@ def with_ids(dataset, ids):
         pytest.param(lambda n: [float(i) for i in range(1, n + 1)], id="float ids"),
     ],
 )
-def test_every_figure_is_bare_pycocotools_of_the_clean_file(save, clean, detections, bare, ids):
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_every_figure_is_bare_pycocotools_of_the_clean_file(
+    save, clean, detections, bare, ids, scorer
+):
+    if scorer == "hotcoco":
+        pytest.importorskip("hotcoco")
     dataset = with_ids(clean, ids(len(clean["annotations"])))
-    assert list(score_results(detections, save(dataset)).values()) == bare
+    assert list(score_results(detections, save(dataset), scorer).values()) == bare
     assert 0.1 < bare[0] < 0.9

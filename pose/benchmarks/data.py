@@ -1,0 +1,187 @@
+"""Reading people: photograph -> sample, for training and for evaluation, on one core.
+
+The published sample is the network's input, normalised, with its maps; ours is uint8 with
+keypoints. What that leaves to the device has a row of its own, where the same core does it too.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import default_collate
+
+from pose.benchmarks.drawn import with_data
+from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
+from pose.benchmarks.settings import Settings
+from pose.build import training_dataset
+from pose.build_data import GROUND_TRUTH, data_path, load_boxes, load_people
+from pose.build_network import codec_of
+from pose.codecs import Codec
+from pose.data.dataset import EvaluationOrder, PoseDataset
+from pose.geometry import Crop
+from pose.images import ImageFolder
+from pose.models.pose_model import levels
+from pose.references import crops
+from pose.structures import Person
+
+PEOPLE, BATCH, STRIDE = 160, 32, 4
+ENOUGH = 2000
+"""Training people among whom those with different images are looked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Batches of a data set, and the same people and crops for the published loader."""
+
+    dataset: PoseDataset
+    batches: list[list[tuple[int, int]]]
+    placed: list[list[crops.Placed]]
+    pairs: list[tuple[int, int]]
+    """Left and right keypoints."""
+
+    @property
+    def num_people(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def measure(settings: Settings) -> list[Row]:
+    """A sample of the training, then one of the evaluation in the boxes of data.val_boxes."""
+    settings = with_data(settings)
+    codec = codec_of(settings.cfg, STRIDE)
+    training = training_reading(settings, codec)
+    evaluation = evaluation_reading(settings, codec)
+    seen = [
+        evaluation.dataset.people.image_index[i] for keys in evaluation.batches for _, i in keys
+    ]
+    boxes = evaluation.num_people / max(len(set(seen)), 1)
+    with one_core():
+        return [
+            *compared("a training sample on one core", training, codec),
+            *compared(
+                f"an evaluation sample on one core, {boxes:.1f} boxes an image", evaluation, codec
+            ),
+        ]
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """OpenCV and torch on this thread alone, as in a loader's worker."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+def training_reading(settings: Settings, codec: Codec) -> Reading:
+    """People of the training set at random, in the first epoch's crops.
+
+    Of each image first one, then a second, so that those of a batch hardly share images: in a
+    large set they do not.
+    """
+    cfg = settings.cfg
+    dataset = training_dataset(cfg, load_people(cfg, "train"), codec)
+    chosen = np.random.default_rng(0).permutation(len(dataset))
+    place = dataset.people.image_index[chosen[:ENOUGH]]
+    turn = [int((place[:i] == place[i]).sum()) for i in range(len(place))]
+    chosen = chosen[np.argsort(turn, kind="stable")][:PEOPLE]
+    batches = [
+        [(0, int(i)) for i in chosen[start : start + BATCH]]
+        for start in range(0, len(chosen), BATCH)
+    ]
+    images = ImageFolder(data_path(cfg, "train_images"))
+    return reading_of(dataset, batches, images, settings.folder / "train")
+
+
+def evaluation_reading(settings: Settings, codec: Codec) -> Reading:
+    """The first batches of the evaluation."""
+    cfg = settings.cfg
+    boxes = cfg.data.val_boxes
+    people = load_boxes(cfg, boxes if boxes == GROUND_TRUTH else data_path(cfg, "val_boxes"))
+    images = ImageFolder(data_path(cfg, "val_images"))
+    dataset = PoseDataset(people, images, codec.input_size, grid=codec.pixel_grid)
+    batches = list(EvaluationOrder(people.image_index, BATCH))[: PEOPLE // BATCH]
+    return reading_of(dataset, batches, images, settings.folder / "val")
+
+
+def reading_of(
+    dataset: PoseDataset, batches: list[list[tuple[int, int]]], images: ImageFolder, folder: Path
+) -> Reading:
+    """With the photographs in `folder` too: the published loader reads files, and so do both from
+    the same disk's memory."""
+    for index in (index for keys in batches for _, index in keys):
+        name = dataset.people[index].image
+        if not (folder / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(images.read_bytes(name))
+    dataset.images = ImageFolder(folder)
+    placed = [
+        [placed_at(dataset.people[key[1]], dataset.crop(key), folder) for key in keys]
+        for keys in batches
+    ]
+    flip_index = dataset.people.skeleton.flip_index
+    pairs = [(i, int(j)) for i, j in enumerate(flip_index) if i < j]
+    return Reading(dataset, batches, placed, pairs)
+
+
+def placed_at(person: Person, crop: Crop, folder: Path) -> crops.Placed:
+    """A crop in the published terms: centre, width and rotation, the mirror apart."""
+    linear = crop.matrix[:, :2] * ([-1, 1] if crop.mirrored else [1, 1])
+    labelled = person.visibility > 0
+    return crops.Placed(
+        path=str(folder / person.image),
+        center=crop.to_image(np.array(crop.size) / 2),
+        width=crop.size[0] / float(np.hypot(*linear[0])),
+        keypoints=person.keypoints.astype(np.float64),
+        visible=(labelled if labelled.any() else ~labelled).astype(np.float64),
+        rotation=float(np.rad2deg(np.arctan2(linear[0, 1], linear[0, 0]))),
+        mirrored=crop.mirrored,
+    )
+
+
+def compared(work: str, reading: Reading, codec: Codec) -> list[Row]:
+    """The published samples and ours, both as batches."""
+    ways = {
+        PUBLISHED: partial(_published, reading, codec),
+        "uint8": partial(_ours, reading),
+        "uint8, then normalised and with maps": partial(_finished, reading, codec),
+    }
+    theirs = torch.cat([crops.levels(pictures).round() for pictures, *_ in ways[PUBLISHED]()])
+    ours = torch.cat([batch.images for batch in _ours(reading)])
+    apart = (theirs - ours).abs()
+    equal = f"{(apart == 0).double().mean():.2%} of the values equal, all within {apart.max():.0f}"
+    return side_by_side(
+        work, "sample", ways, count=reading.num_people, agreements={"uint8": f"{equal} levels"}
+    )
+
+
+def _published(reading: Reading, codec: Codec) -> list:
+    size, pairs = codec.input_size, reading.pairs
+    return [
+        default_collate([crops.sample(person, size, pairs) for person in people])
+        for people in reading.placed
+    ]
+
+
+def _ours(reading: Reading) -> list:
+    return [reading.dataset.__getitems__(keys) for keys in reading.batches]
+
+
+def _finished(reading: Reading, codec: Codec) -> list:
+    """Ours with what the device does otherwise."""
+    mean, deviation = levels(crops.MEAN), levels(crops.STD)
+    return [
+        (
+            (batch.images - mean).div_(deviation),
+            codec.encode(batch.keypoints, batch.labelled),
+        )
+        for batch in _ours(reading)
+    ]

@@ -1,0 +1,81 @@
+"""The benchmark measures what it says, and its references are the published way."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pose.benchmarks import post
+from pose.benchmarks.machine import describe_machine
+from pose.benchmarks.measure import PUBLISHED, side_by_side
+from pose.benchmarks.report import as_json, markdown
+from pose.codecs import build_codec
+from pose.commands.main import main
+
+CPU = torch.device("cpu")
+
+
+def test_ways_take_turns_and_the_ratio_is_that_of_their_times():
+    called = []
+
+    def way(name, seconds):
+        def run():
+            called.append(name)
+            time.sleep(seconds)
+
+        return run
+
+    ways = {PUBLISHED: way("published", 0.02), "ours": way("ours", 0.005)}
+    slow, fast = side_by_side("sleep", "nap", ways, count=2, rounds=4, least_seconds=0.0)
+    assert slow.seconds.median == pytest.approx(0.01, rel=0.5)
+    assert slow.ratio.median == 1
+    assert 2 < fast.ratio.median < 6
+    assert fast.ratio.low <= fast.ratio.median <= fast.ratio.high
+    assert slow.warm_up > 0.02
+    turns = called[4:]  # two calls of each come first
+    assert turns == ["published", "ours", "ours", "published"] * 2
+
+
+def test_the_report_says_it_all():
+    rows = side_by_side(
+        "adding", "number", {PUBLISHED: lambda: sum(range(99)), "ours": lambda: 99 * 49},
+        count=99, rounds=2, least_seconds=0.0, agreements={"ours": "equal"},
+    )  # fmt: skip
+    machine = describe_machine(CPU)
+    assert {"processor", "cores", "versions", "commit"} <= machine.keys()
+    text = markdown(rows, machine)
+    assert "**adding**" in text
+    assert "| ours |" in text
+    assert "equal |" in text
+    content = json.loads(json.dumps(as_json(rows, machine)))
+    assert content["rows"][1]["ratio"]["median"] == rows[1].ratio.median
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("name", post.DECODERS)
+def test_published_decoding_and_ours_agree(name, flip, monkeypatch):
+    monkeypatch.setattr(post, "PEOPLE", 40)
+    monkeypatch.setattr(post, "BATCH", 20)
+    codec = build_codec(name, post.SIZE, post.SIGMA, post.STRIDE)
+    batches = list(post.made_batches(codec, CPU, flip=flip))
+    published = post.published_way(codec, post.DECODERS[name], flip=flip)(batches)
+    ours = post.our_way(codec, CPU, flip=flip)(batches)
+    confident = np.concatenate([maps[:20].amax(dim=(-2, -1)) for maps, _ in batches]) > 0.2
+    assert np.abs(published - ours)[confident].max() < 1e-3
+
+
+def test_the_command_prints_tables_and_writes_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(post, "PEOPLE", 20)
+    monkeypatch.setattr(post, "BATCH", 20)
+    assert main(["benchmark", "post", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text == (tmp_path / "benchmark.md").read_text(encoding="utf-8")
+    assert text.count("| published |") == 4
+    assert len(json.loads((tmp_path / "benchmark.json").read_text())["rows"]) == 8
+
+
+def test_an_unknown_part_is_one_line(capsys):
+    assert main(["benchmark", "speed"]) == 2
+    assert "'speed' is no part (known: " in capsys.readouterr().err
