@@ -7,6 +7,7 @@ lies in the cache; the file as published is kept only until it is converted.
 import os
 import sys
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +43,25 @@ def cache_folder() -> Path:
     return base / "pose" / "weights"
 
 
+def shipped(name: str) -> Path:
+    """Where the network called so would lie that comes with the package."""
+    return Path(str(resources.files("pose"))) / "weights" / f"{name}.safetensors"
+
+
 def cached(row: Weights) -> Path:
     return cache_folder() / f"{row.name}.safetensors"
 
 
 def find_weights(text: str | Path) -> Path:
-    """The file `text`, or that of the published weights called so, which are fetched if need be.
+    """The file `text`, that of the network of this name which ships with the package, or that of
+    the published weights called so, which are fetched if need be.
 
-    FileNotFoundError where it is neither; ValueError or OSError where it cannot be fetched.
+    FileNotFoundError where it is none of them; ValueError or OSError where it cannot be fetched.
     """
     if Path(text).is_file():
         return Path(text)
+    if Path(text).name == str(text) and shipped(str(text)).is_file():
+        return shipped(str(text))
     row = WEIGHTS.get(SHORT_NAMES.get(str(text), str(text)))
     if row is None:
         is_word = Path(text).name == str(text) and not Path(text).suffix

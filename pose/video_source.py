@@ -197,7 +197,10 @@ def camera_number(source: str) -> int:
 @contextmanager
 def opened_camera(source: Source) -> Iterator[cv2.VideoCapture]:
     """The camera of `camera:0`; ValueError where there is none."""
-    capture = cv2.VideoCapture(camera_number(os.fspath(source)))
+    number, logging = camera_number(os.fspath(source)), cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error below says it in a line
+    capture = cv2.VideoCapture(number)
+    logging.setLogLevel(level)
     try:
         if not capture.isOpened():
             raise ValueError(

@@ -45,6 +45,7 @@ PANEL: dict[str, Any] = {"height": 460, "min_width": 320}
 # gradio's scissors fetch a program from another machine, which the page forbids.
 CSS = """
 [aria-label="Trim video to selection"] {display: none}
+input[aria-label="Network"] {padding-right: 2em; text-overflow: ellipsis}
 .pose-line {min-height: 1.5em}
 .pose-wrong {color: var(--error-text-color); font-weight: 600}
 .pose-frame img {width: 100%}

@@ -9,7 +9,7 @@ from pose.commands.common import add_device_argument, add_out_argument, output_f
 
 HELP = "each stage against the published way of it, timed side by side"
 
-PARTS = ("model", "data", "post", "score")
+PARTS = ("model", "data", "post", "score", "pipeline", "train")
 """Each a module of `pose.benchmarks` with `measure(settings) -> rows`."""
 
 CONFIG = "coco/hrnet_w32_256x192"

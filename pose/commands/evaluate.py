@@ -89,6 +89,7 @@ def evaluate(
         write_results,
     )
     from pose.config import plain
+    from pose.metrics.coco_scorers import described_scorer
     from pose.records import write_json
     from pose.reports.receipt import evaluation_receipt
 
@@ -114,7 +115,7 @@ def evaluate(
         boxes=boxes,
         num_boxes=len(people),
         figures=figures,
-        versions=versions(),
+        versions={**versions(), "scorer": described_scorer()},
         device=str(ranks.device),
     )
     write_json(folder / RECEIPT, receipt, indent=2)

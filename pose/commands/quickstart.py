@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from pose.build import Network
     from pose.engine.distributed import Ranks
+    from pose.engine.evaluation import Predictions
+    from pose.structures import People
 
 HELP = "draw a data set, train a small network, evaluate it, see poses"
 
 CONFIG = "synthetic/quickstart"
+SHIPPED = "hrnet_small"
 NUM_IMAGES = {"train": 4000, "val": 300}
 SEED = 0
 CLIP_SECONDS, CLIP_FPS, CLIP_SIZE = 6, 15, (640, 480)
@@ -84,25 +87,48 @@ def timed(title: str) -> Iterator[None]:
 def figures_of_all(
     cfg: "EasyDict", weights: Path, boxes: str, out: Path, ranks: "Ranks"
 ) -> dict[str, dict[str, float]]:
-    """The figures of the network just trained and of what bounds them from above."""
+    """The figures of the network just trained, of the one that ships, and of what bounds both."""
     from pose.commands.evaluate import evaluate
 
     figures = evaluate(cfg, weights, boxes, out / "evaluation", ranks)
     assert figures is not None  # the synthetic set has labels
-    return {"trained just now": figures, "ceiling (perfect heatmaps)": ceiling(cfg, boxes)}
+    return {
+        "trained just now": figures,
+        f"{SHIPPED}, as it ships": figures_of_shipped(cfg, boxes, ranks),
+        "ceiling (perfect heatmaps)": ceiling(cfg, boxes),
+    }
+
+
+def figures_of_shipped(cfg: "EasyDict", boxes: str, ranks: "Ranks") -> dict[str, float]:
+    """The figures of the network that comes with the package, by its own input and codec."""
+    from pose.build import found_people, load_network
+    from pose.build_data import load_boxes
+    from pose.config import plain, resolve
+    from pose.published import find_weights
+
+    network = load_network(find_weights(SHIPPED))
+    own = {section: network.cfg[section] for section in ("model", "codec")}
+    cfg = resolve({**plain(cfg), **plain(own)}, SHIPPED)
+    people = load_boxes(cfg, boxes)
+    return figures_of(cfg, people, found_people(cfg, network, people, ranks))
 
 
 def ceiling(cfg: "EasyDict", boxes: str) -> dict[str, float]:
     """The figures of perfect heatmaps through the same boxes, crop, codec and NMS."""
-    import numpy as np
-
     from pose.build import model_of
-    from pose.build_data import evaluator_of, load_boxes, load_people
+    from pose.build_data import load_boxes, load_people
     from pose.engine.evaluation import perfect_predictions
 
     people, labelled = load_boxes(cfg, boxes), load_people(cfg, "val")
     _, codec = model_of(cfg, people.skeleton)
-    found = perfect_predictions(codec, people, labelled)
+    return figures_of(cfg, people, perfect_predictions(codec, people, labelled))
+
+
+def figures_of(cfg: "EasyDict", people: "People", found: "Predictions") -> dict[str, float]:
+    import numpy as np
+
+    from pose.build_data import evaluator_of
+
     evaluator = evaluator_of(cfg, people)
     evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
     return evaluator.compute()

@@ -125,7 +125,11 @@ class Tracker:
         rows, sightings = self._sightings(poses, time, np.broadcast_to(detected, len(poses)))
         expected = [foresee(track, time) for track in self.tracks]
         similarity = compare(expected, sightings, self._sigmas, self.keypoint_threshold)
-        partners = assign(np.where(similarity >= MIN_SIMILARITY, similarity, 0))
+        # Who has long been out of sight comes back by a pose that shows somebody, no lesser one.
+        away = np.array([time - track.seen_at > COAST_SECONDS for track in self.tracks], bool)
+        weak = np.array([s.evidence <= self.person_threshold for s in sightings], bool)
+        possible = (similarity >= MIN_SIMILARITY) & ~(away[:, None] & weak)
+        partners = assign(np.where(possible, similarity, 0))
         seen: dict[int, Track] = {}
         for i, (row, sighting) in enumerate(zip(rows, sightings, strict=True)):
             if i in partners:

@@ -6,6 +6,7 @@ flags and only what counts, so that they also take the same input: hotcoco refus
 """
 
 import contextlib
+import importlib.metadata
 import io
 import re
 import warnings
@@ -29,6 +30,12 @@ def installed_scorer() -> str:
         return "pycocotools"
     version = tuple(int(part) for part in re.findall(r"\d+", hotcoco.__version__)[:2])
     return "hotcoco" if version >= OLDEST_HOTCOCO else "pycocotools"
+
+
+def described_scorer() -> str:
+    """Name and version of the fastest scorer that is there, for a receipt."""
+    scorer = installed_scorer()
+    return f"{scorer} {importlib.metadata.version(scorer)}"
 
 
 def hotcoco_stats(

@@ -215,6 +215,10 @@ def _with_sorted_header(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
+NETWORK_SUFFIXES = (".onnx", ".xml", ".torchscript")
+"""Of files that `pose export` writes; the first two can predict, none can be trained on."""
+
+
 def _read_safetensors(path: Path) -> State:
     _check_file(path)
     try:
@@ -235,6 +239,10 @@ def _read_metadata(path: Path) -> dict[str, str]:
 def _read_torch(path: Path, *, allow_arrays: bool = False) -> Mapping[str, Any]:
     """The dict in a torch file; tensors and plain values only, never other objects."""
     _check_file(path)
+    if path.suffix.lower() in NETWORK_SUFFIXES:
+        raise ValueError(
+            f"{path}: a network exported for other programs; give the weights it was made of"
+        )
     with path.open("rb") as file:
         opening = file.read(16)
     if not opening.startswith(TORCH_MAGIC):

@@ -318,6 +318,18 @@ def test_who_was_found_is_kept_at_a_lower_score():
     assert ids_of(Tracker(COCO_17), frame_of(walkers, 0), 0.0, scores=0.5, box_scores=0.3) == []
 
 
+def test_who_is_long_out_of_sight_comes_back_by_a_pose_that_shows_somebody():
+    """Half a second later a faint pose where they stood is a lamppost as likely as they are."""
+    walkers = pair()[:1]
+    for score, expected in ((0.3, []), (0.9, [1])):
+        tracker = Tracker(COCO_17)
+        assert ids_of(tracker, frame_of(walkers, 0), 0.0) == [1]
+        for time in (0.1, 0.2, 0.3, 0.4):
+            assert ids_of(tracker, [], time) == []
+        shown = frame_of(walkers, 0)
+        assert ids_of(tracker, shown, 0.5, scores=0.5, box_scores=score) == expected
+
+
 def test_a_cut_makes_everybody_new_and_a_cut_back_nobody():
     tracker = Tracker(COCO_17)
     here, there = frame_of(pair(), 0), frame_of(pair(7, (120, 500)), 0) * [0.5, 1] + [2000, 300]

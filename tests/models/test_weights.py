@@ -168,6 +168,14 @@ def test_refused_contents(tmp_path, content, words):
 # Loading into a model
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript"])
+def test_an_exported_network_is_no_weights_file(tmp_path, suffix):
+    path = tmp_path / f"best{suffix}"
+    path.write_bytes(b"PK\x03\x04 whatever it is")
+    with pytest.raises(ValueError, match="exported for other programs; give the weights it was"):
+        load_weights(path)
+
+
 def test_strict_loading_takes_all(model, state):
     load_strict(model, state, "test")
     assert_equal(model.state_dict(), state)
