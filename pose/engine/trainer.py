@@ -7,7 +7,7 @@ depend on (seed, epoch, index) alone, so a run that goes on ends where one left 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pose.engine.distributed import Ranks
 from pose.engine.logging import History, tensorboard_writer, write_history, write_scalars
 from pose.engine.optim import update_average
 from pose.interrupts import on_interrupt
+from pose.structures import PoseBatch
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Run:
     step: int = 0
     loss_sum: float = 0.0
     """Of the steps of the unfinished epoch."""
+    waited: float = 0.0
+    """Seconds of this epoch in which the next batch was not there yet."""
     best: float = -math.inf
     history: History = field(default_factory=list)
     stop_requested: bool = False
@@ -83,7 +86,7 @@ def train_epoch(run: Run, network: nn.Module) -> None:
     device = run.ranks.device
     run.order.epoch, run.order.first_batch = run.epoch, run.step % len(run.order)
     bar = tqdm(
-        run.loader,
+        timed(run),
         desc=f"epoch {run.epoch + 1}/{run.epochs}",
         initial=run.order.first_batch,
         total=len(run.order),
@@ -119,6 +122,18 @@ def train_epoch(run: Run, network: nn.Module) -> None:
     run.loss_sum = total.item()
 
 
+def timed(run: Run) -> Iterator[PoseBatch]:
+    """The loader's batches; what the step waits for them is added to `run.waited`."""
+    batches = iter(run.loader)
+    while True:
+        started = time.perf_counter()
+        batch = next(batches, None)
+        run.waited += time.perf_counter() - started
+        if batch is None:
+            return
+        yield batch
+
+
 def train(
     run: Run,
     evaluate: Callable[[nn.Module], Figures] | None,
@@ -135,8 +150,9 @@ def train(
     writer = tensorboard_writer(run.folder) if run.ranks.is_main else None
     with on_interrupt(run.request_stop):
         while run.epoch < run.epochs:
-            epoch, started = run.epoch, time.perf_counter()
+            epoch, started, run.waited = run.epoch, time.perf_counter(), 0.0
             train_epoch(run, network)
+            seconds = time.perf_counter() - started
             if run.epoch == epoch:
                 save(run, LATEST)
                 raise KeyboardInterrupt
@@ -145,7 +161,8 @@ def train(
                 "loss": run.ranks.sum(torch.tensor(run.loss_sum)).item()
                 / (run.ranks.world_size * len(run.order)),
                 "lr": run.rate(run.step - 1),
-                "seconds": round(time.perf_counter() - started, 3),
+                "seconds": round(seconds, 3),
+                "waiting": round(run.waited / seconds, 3),
                 "metrics": None,
             }
             run.loss_sum = 0.0
@@ -245,4 +262,4 @@ def describe(entry: dict[str, Any], epochs: int) -> str:
     if entry["metrics"]:
         name, value = next(iter(entry["metrics"].items()))
         text += f"  {name} {'n/a' if math.isnan(value) else f'{value:.3f}'}"
-    return f"{text}  {entry['seconds']:.0f} s"
+    return f"{text}  {entry['seconds']:.0f} s, {entry['waiting']:.0%} of it waiting for data"

@@ -243,7 +243,7 @@ def test_mistakes_are_one_line(weights, line, words, capsys):
 def test_weights_that_are_none_are_one_line(tmp_path, capsys):
     (tmp_path / "a.onnx").write_bytes(b"abc")
     assert main(["export", str(tmp_path / "a.onnx"), "--to", "onnx"]) == 2
-    assert "not a torch or .safetensors file" in capsys.readouterr().err
+    assert "exported for other programs" in capsys.readouterr().err
     assert main(["export", "hrnet_w99", "--to", "onnx"]) == 2
     assert "hrnet_w99: no such weights file" in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,24 @@ def test_an_interrupted_run_ends_with_the_same_bits(config, tmp_path, monkeypatc
         for f in (tmp_path / "straight", folder)
     ]
     assert losses[0] == losses[1]
+
+
+def test_the_share_of_time_that_waits_for_data_is_told(monkeypatch):
+    """Batches that take four times as long as the steps."""
+    clock = [0.0]
+
+    def slowly():
+        for batch in range(3):
+            clock[0] += 4
+            yield batch
+
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: clock[0])
+    run = SimpleNamespace(loader=slowly(), waited=0.0)
+    for _ in trainer.timed(run):
+        clock[0] += 1
+    assert (run.waited, clock[0]) == (12, 15)
+    entry = {"epoch": 1, "loss": 0.1, "lr": 1e-3, "seconds": 15.0, "waiting": 0.8, "metrics": None}
+    assert trainer.describe(entry, 3).endswith("15 s, 80% of it waiting for data")
 
 
 def test_a_folder_that_holds_a_run_is_never_overwritten(config, tmp_path):
