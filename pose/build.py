@@ -42,7 +42,7 @@ from pose.models.heads import add_vectors
 from pose.models.pose_model import PoseModel, build_model
 from pose.models.weights import init_from, load_strict, load_weights, read_config
 from pose.published import described, find_weights
-from pose.schema import LOSSES_OF
+from pose.schema_network import LOSSES_OF
 from pose.skeleton import Skeleton, skeleton_from_category
 from pose.structures import People
 
@@ -187,6 +187,18 @@ def training_dataset(cfg: EasyDict, people: People, codec: Codec) -> PoseDataset
     return PoseDataset(people, training_images(cfg), codec.input_size, policy, cfg.seed)
 
 
+def placed(cfg: EasyDict, model: PoseModel, ranks: Ranks) -> PoseModel:
+    """The model on its device, in the order that convolutions are fastest in; ValueError where
+    batch norms are to be shared and cannot."""
+    if cfg.train.sync_batch_norm and ranks.several:
+        if ranks.device.type != "cuda":
+            raise ValueError(
+                f"train.sync_batch_norm: torch has it for CUDA alone, this runs on {ranks.device}"
+            )
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place, below the model
+    return model.to(ranks.device).to(memory_format=torch.channels_last)
+
+
 def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
     """A training run from its beginning: fresh weights, or those of `init`."""
     if not len(people):
@@ -200,7 +212,7 @@ def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
         source = read_config(path) or {}
         names = source.get("skeleton", {}).get("keypoints")
         init_from(model, load_weights(path), people.skeleton.keypoints, names, cfg.init)
-    model = model.to(ranks.device).to(memory_format=torch.channels_last)
+    model = placed(cfg, model, ranks)
     order = TrainingOrder(len(people), cfg.train.batch_size, cfg.seed, ranks.rank, ranks.world_size)
     steps = len(order)
     return Run(
@@ -228,6 +240,7 @@ def run_of(cfg: EasyDict, people: People, ranks: Ranks, folder: Path) -> Run:
         average=copy.deepcopy(model).eval() if cfg.train.ema_decay else None,
         ema_decay=cfg.train.ema_decay,
         clip_norm=cfg.train.clip_norm,
+        parts=cfg.train.parts,
         amp=cfg.train.amp,
     )
 

@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from pose.codecs import Codec, build_codec
 from pose.models.exchange import ExchangeRules
-from pose.schema import BRANCHES
+from pose.schema_network import BRANCHES
 
 ABLATIONS = ("branch", "exchange", "fusion", "downsampling")
 """Keys of `model` in which HRNet's paper varies the network."""

@@ -18,7 +18,8 @@ from easydict import EasyDict
 
 from pose.layers import ConfigError, merge, read_yaml, type_name
 from pose.recipes import RECIPES
-from pose.schema import LOSSES_OF, Config
+from pose.schema import Config
+from pose.schema_network import LOSSES_OF
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> EasyDict:

@@ -6,23 +6,9 @@ from dataclasses import dataclass, field
 
 from pose.layers import setting
 from pose.recipes import RECIPES
-
-MODELS = (
-    *("hrnet_small", "hrnet_w18", "hrnet_w32", "hrnet_w48", "hrnetv2_w32", "hrnetv2_w48"),
-    *("simplebaseline_r50", "simplebaseline_r101", "simplebaseline_r152"),
-)
-
-BRANCHES = ("1x", "2x", "4x")
-"""Of an HRNet, the finest first."""
+from pose.schema_network import Codec, Model
 
 FORMATS = ("coco", "mpii", "crowdpose", "aic", "halpe", "posetrack")
-
-LOSSES_OF = {
-    **dict.fromkeys(("gaussian", "dark", "udp"), ("mse", "ohkm")),
-    "simcc": ("kl",),
-    "integral": ("l1",),
-}
-"""Codec -> the losses that make sense with its maps, the default first."""
 
 
 @dataclass(frozen=True)
@@ -67,75 +53,6 @@ class Data:
         choices=("published", "mmpose"),
     )
     workers: int = setting(2, "Processes that read, for each that computes; 0: none.", low=0)
-
-
-@dataclass(frozen=True)
-class Model:
-    """The network."""
-
-    name: str = setting("hrnet_w32", "Which network.", choices=MODELS)
-    input_size: tuple[int, ...] = setting(
-        (192, 256), "Width and height of the network's input in pixels, multiples of 32.", low=32
-    )
-    mean: tuple[float, ...] = setting(
-        (0.485, 0.456, 0.406), "Mean of the input per channel, RGB in [0, 1] (ImageNet's).", low=0
-    )
-    std: tuple[float, ...] = setting(
-        (0.229, 0.224, 0.225), "Standard deviation of the same.", low=1e-6
-    )
-    branch: str = setting(
-        "1x",
-        "Which branch of a V1 HRNet carries the head: at stride 4 (1x), 8 (2x) or 16 (4x).",
-        choices=BRANCHES,
-    )
-    exchange: str = setting(
-        "everywhere",
-        "Where the branches of a V1 HRNet exchange: after every module, only after the last of "
-        "each stage (across), or only once (end).",
-        choices=("everywhere", "across", "end"),
-    )
-    fusion: str = setting(
-        "sum",
-        "How an exchange of a V1 HRNet joins the maps of its branches.",
-        choices=("sum", "product"),
-    )
-    downsampling: str = setting(
-        "strided",
-        "How an exchange of a V1 HRNet goes down: strided convolutions, or bilinear halvings and "
-        "one 1x1.",
-        choices=("strided", "bilinear"),
-    )
-
-
-@dataclass(frozen=True)
-class Codec:
-    """Keypoints <-> the network's maps; docs/codecs.md compares them."""
-
-    name: str = setting(
-        "gaussian",
-        "gaussian: published targets and quarter offset; dark: unrounded targets, Newton step; "
-        "udp: both on the unbiased pixel grid, with its own crop; simcc: two classifications, over "
-        "columns and rows; integral: the expectation of a map.",
-        choices=tuple(LOSSES_OF),
-    )
-    sigma: float = setting(
-        2.0,
-        "Standard deviation of a target in heatmap cells (simcc: in bins of half a pixel, 4 to 6 "
-        "are published; integral: how near to the point probability counts for the score).",
-        low=0.1,
-    )
-    offset_gate: str = setting(
-        "both",
-        "Where gaussian takes its quarter offset: both: where neither axis is at a border; each: "
-        "axis by axis.",
-        choices=("both", "each"),
-    )
-    blur_kernel: int = setting(
-        0,
-        "Side of the blur before dark and udp decode, odd, in cells; 0: 11 at sigma 2, 17 at 3 "
-        "(MMPose 1.x configs keep 11 at sigma 3).",
-        low=0,
-    )
 
 
 @dataclass(frozen=True)
@@ -193,6 +110,15 @@ class Train:
         high=0.99999,
     )
     clip_norm: float = setting(0.0, "Largest gradient norm; 0: no clipping.", low=0)
+    parts: int = setting(
+        1,
+        "Parts of a batch that a process takes in turn, their gradients added: the same "
+        "step in less memory, but for batch norms, which see a part at a time.",
+        low=1,
+    )
+    sync_batch_norm: bool = setting(
+        False, "Batch norms see the people of all processes together (CUDA only)."
+    )
     evaluate_every: int = setting(5, "Epochs between evaluations (the last is always one).", low=1)
     sheet_every: int = setting(10, "Epochs between sheets of predictions; 0: none.", low=0)
 

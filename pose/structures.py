@@ -109,6 +109,17 @@ class PoseBatch:
             labelled=self.labelled.to(device, non_blocking=True),
         )
 
+    def split(self, parts: int) -> list["PoseBatch"]:
+        """The same people in so many batches, or one each, of sizes that differ by one at most."""
+        columns = {
+            f.name: getattr(self, f.name).tensor_split(min(parts, len(self.index)))
+            for f in fields(self)
+        }
+        return [
+            PoseBatch(**dict(zip(columns, values, strict=True)))
+            for values in zip(*columns.values(), strict=True)
+        ]
+
     def pin_memory(self) -> "PoseBatch":
         """What the loader calls so that copies to a GPU overlap with its work."""
         return PoseBatch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})

@@ -30,6 +30,7 @@ ROOM_OF = {
     "layers": "config",
     "recipes": "config",
     "schema": "config",
+    "schema_network": "config",
     "published": "build",
     "build_data": "build",
     "build_network": "build",

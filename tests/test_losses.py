@@ -8,7 +8,7 @@ import torch
 
 from pose.codecs import CODECS
 from pose.losses import LOSSES, heatmap_mse, heatmap_ohkm, point_l1, vector_kl
-from pose.schema import LOSSES_OF
+from pose.schema_network import LOSSES_OF
 
 
 def example():

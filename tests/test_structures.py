@@ -162,6 +162,8 @@ def test_samples_become_a_batch():
         )
 
     batch = collate([sample(i) for i in (3, 1, 2)])
+    assert [part.index.tolist() for part in batch.split(2)] == [[3, 1], [2]]
+    assert [part.images[:, 0, 0, 0].tolist() for part in batch.split(9)] == [[3], [1], [2]]
     assert batch.images.shape == (3, 3, 8, 6)
     assert batch.images.dtype == torch.uint8
     assert batch.index.tolist() == [3, 1, 2]

@@ -4,6 +4,7 @@ A run's position is one number, the step. Checkpoints hold all that a step depen
 depend on (seed, epoch, index) alone, so a run that goes on ends where one left alone would.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -55,6 +56,8 @@ class Run:
     ema_decay: float = 0.0
     clip_norm: float = 0.0
     amp: bool = False
+    parts: int = 1
+    """Into which a process takes its share of a batch, to need less memory."""
 
     step: int = 0
     loss_sum: float = 0.0
@@ -104,22 +107,35 @@ def train_epoch(run: Run, network: nn.Module) -> None:
         batch = batch.to(device)
         for group in run.optimizer.param_groups:
             group["lr"] = run.rate(run.step)
-        targets, weights = run.codec.encode(batch.keypoints, batch.labelled)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=run.amp):
-            maps = network(batch.images)
-        loss = run.loss(maps, targets, weights)
         run.optimizer.zero_grad()
-        loss.backward()
+        total += add_gradients(run, network, batch)
         if run.clip_norm:
             nn.utils.clip_grad_norm_(run.model.parameters(), run.clip_norm)
         run.optimizer.step()
         if run.average is not None:
             update_average(run.average, run.model, run.ema_decay, run.step)
         run.step += 1
-        total += loss.detach()
         if stops_here(run):
             break
     run.loss_sum = total.item()
+
+
+def add_gradients(run: Run, network: nn.Module, batch: PoseBatch) -> torch.Tensor:
+    """The gradients of a batch's loss, taken in `run.parts` one after the other; the loss."""
+    parts = batch.split(run.parts)
+    total = torch.zeros((), device=batch.images.device)
+    for number, part in enumerate(parts, 1):
+        # Several processes exchange their gradients once, with the last part's.
+        waits = number < len(parts) and isinstance(network, nn.parallel.DistributedDataParallel)
+        with network.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
+            targets, weights = run.codec.encode(part.keypoints, part.labelled)
+            with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=run.amp):
+                maps = network(part.images)
+            share = len(part.images) / len(batch.images)
+            loss = run.loss(maps, targets, weights) * share
+            loss.backward()
+        total += loss.detach()
+    return total
 
 
 def timed(run: Run) -> Iterator[PoseBatch]:

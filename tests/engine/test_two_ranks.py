@@ -8,13 +8,14 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 
-from pose.build import run_of, training_dataset
+from pose.build import model_of, placed, run_of, training_dataset
 from pose.build_data import load_people
 from pose.config import load_config
 from pose.data.dataset import TrainingOrder
 from pose.data.synthetic import write_synthetic
 from pose.engine.distributed import Ranks, join_ranks
 from pose.engine.trainer import Run, distribute, train_epoch
+from pose.skeleton import COCO_17
 from pose.structures import collate
 
 BATCH = 8
@@ -67,6 +68,14 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
+def test_batch_norms_are_shared_on_cuda_alone(folder):
+    cfg = load_config("synthetic/quickstart", ["train.sync_batch_norm=true"])
+    model, _ = model_of(cfg, COCO_17)
+    assert placed(cfg, model, Ranks(torch.device("cpu"))) is model, "one process shares with nobody"
+    with pytest.raises(ValueError, match=r"train\.sync_batch_norm: torch has it for CUDA alone"):
+        placed(cfg, model, Ranks(torch.device("cpu"), 0, 2))
+
+
 def test_two_ranks_make_the_step_of_one(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -89,6 +98,12 @@ def test_two_ranks_make_the_step_of_one(folder):
         (run.loss(run.model(batch.images), targets, weights) / 2).backward()
     run.optimizer.step()
     for name, parameter in run.model.named_parameters():
+        torch.testing.assert_close(two[name], parameter.detach(), atol=1e-6, rtol=0, msg=name)
+    again = run_of(cfg, people, Ranks(torch.device("cpu")), folder)
+    exact_steps(again)
+    again.parts, again.stop_requested = 2, True
+    train_epoch(again, again.model)
+    for name, parameter in again.model.named_parameters():
         torch.testing.assert_close(two[name], parameter.detach(), atol=1e-6, rtol=0, msg=name)
     moved = max((p.detach() - before[n]).abs().max() for n, p in run.model.named_parameters())
     assert moved > 1e-3  # a step that a lost half-batch would change a thousandfold

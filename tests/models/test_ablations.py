@@ -11,7 +11,7 @@ from pose.config import load_config
 from pose.models.exchange import CHOICES, PUBLISHED, ExchangeRules
 from pose.models.hrnet import hrnet
 from pose.models.pose_model import HRNETS, MODELS, build_model, count_gflops
-from pose.schema import Model
+from pose.schema_network import Model
 from pose.skeleton import COCO_17
 
 VARIATIONS = [
