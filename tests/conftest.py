@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Shells start what runs in the background with Ctrl-C ignored, and so would all that is started here.
+# A shell starts what runs in the background with Ctrl-C ignored, and so would be all started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
