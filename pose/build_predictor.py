@@ -17,7 +17,7 @@ from pose.inference.predictor import Predictor
 
 DEFAULT_WEIGHTS = "hrnet_w32"
 DEFAULT_DETECTOR = "default"
-CPU_BATCH = 32
+CPU_BATCH = 8
 """More people at a time than this make a CPU slower: their maps no longer fit its caches."""
 
 
