@@ -13,12 +13,11 @@ from pose.build_runtime import runtime_of
 from pose.devices import choose_device
 from pose.inference.boxes import Boxes
 from pose.inference.detectors import PersonDetector
+from pose.inference.predict import CPU_BATCH
 from pose.inference.predictor import Predictor
 
 DEFAULT_WEIGHTS = "hrnet_w32"
 DEFAULT_DETECTOR = "default"
-CPU_BATCH = 8
-"""More people at a time than this make a CPU slower: their maps no longer fit its caches."""
 
 
 def load(

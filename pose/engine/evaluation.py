@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pose.codecs import Codec
 from pose.engine.distributed import Ranks
 from pose.geometry import Crop, box_iou, to_image
-from pose.inference.predict import predict_keypoints
+from pose.inference.predict import CPU_BATCH, predict_keypoints
 from pose.structures import People, PoseBatch
 
 BatchDecoder = Callable[[PoseBatch], tuple[torch.Tensor, torch.Tensor]]
@@ -35,7 +35,16 @@ def network_decoder(
     """Keypoints from a network, with the flip test where `flip_index` (K,) is given."""
     swap = None if flip_index is None else torch.from_numpy(flip_index).to(device)
     model.to(device).eval()
-    return lambda batch: predict_keypoints(model, codec, batch.images.to(device), swap)
+
+    def decode(batch: PoseBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        images = batch.images.to(device)
+        parts = images.split(CPU_BATCH) if device.type == "cpu" else [images]
+        keypoints, scores = zip(
+            *(predict_keypoints(model, codec, part, swap) for part in parts), strict=True
+        )
+        return torch.cat(keypoints), torch.cat(scores)
+
+    return decode
 
 
 def predict_people(

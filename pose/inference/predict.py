@@ -18,6 +18,9 @@ from pose.structures import Poses
 BATCH_SIZE = 64
 """People a batch, unless told otherwise."""
 
+CPU_BATCH = 8
+"""More people at a time than this make a CPU slower: their maps no longer fit its caches."""
+
 IN_CACHE = 8
 """People whose maps a CPU averages and decodes while they are in its cache."""
 
