@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from pose import __version__
-from pose.build_data import GROUND_TRUTH, data_path, evaluator_of, load_boxes, training_images
+from pose.build_data import data_path, evaluator_of, load_val_boxes, training_images
 from pose.build_network import ablation_of, codec_of, settings_of
 from pose.codecs import Codec
 from pose.codecs.integral import IntegralCodec
@@ -252,8 +252,7 @@ def figures_during_training(
     if not cfg.data.val_annotations:
         logger.warning("data.val_annotations is empty: no evaluation, the last weights are kept")
         return None
-    boxes = cfg.data.val_boxes
-    people = load_boxes(cfg, boxes if boxes == GROUND_TRUTH else data_path(cfg, "val_boxes"))
+    people = load_val_boxes(cfg)
     if people.skeleton.keypoints != skeleton.keypoints:
         raise ValueError(
             f"{data_path(cfg, 'val_annotations')}: its keypoints are not those of "

@@ -200,6 +200,12 @@ def load_boxes(cfg: EasyDict, boxes: str | Path, skeleton: Skeleton | None = Non
     )
 
 
+def load_val_boxes(cfg: EasyDict) -> People:
+    """The validation people in the boxes that `data.val_boxes` names."""
+    boxes = cfg.data.val_boxes
+    return load_boxes(cfg, boxes if boxes == GROUND_TRUTH else data_path(cfg, "val_boxes"))
+
+
 def evaluator_of(cfg: EasyDict, people: People) -> Evaluator:
     """The figures of the validation annotations for the people looked at."""
     return format_of(cfg).evaluator(cfg, data_path(cfg, "val_annotations"), people)

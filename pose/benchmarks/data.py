@@ -19,7 +19,7 @@ from pose.benchmarks.drawn import with_data
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
 from pose.benchmarks.settings import Settings
 from pose.build import training_dataset
-from pose.build_data import GROUND_TRUTH, data_path, load_boxes, load_people
+from pose.build_data import data_path, load_people, load_val_boxes
 from pose.build_network import codec_of
 from pose.codecs import Codec
 from pose.data.dataset import EvaluationOrder, PoseDataset
@@ -27,6 +27,7 @@ from pose.geometry import Crop
 from pose.images import ImageFolder
 from pose.models.pose_model import levels
 from pose.references import crops
+from pose.references.decoding import pairs_of
 from pose.structures import Person
 
 PEOPLE, BATCH, STRIDE = 160, 32, 4
@@ -104,8 +105,7 @@ def training_reading(settings: Settings, codec: Codec) -> Reading:
 def evaluation_reading(settings: Settings, codec: Codec) -> Reading:
     """The first batches of the evaluation."""
     cfg = settings.cfg
-    boxes = cfg.data.val_boxes
-    people = load_boxes(cfg, boxes if boxes == GROUND_TRUTH else data_path(cfg, "val_boxes"))
+    people = load_val_boxes(cfg)
     images = ImageFolder(data_path(cfg, "val_images"))
     dataset = PoseDataset(people, images, codec.input_size, grid=codec.pixel_grid)
     batches = list(EvaluationOrder(people.image_index, BATCH))[: PEOPLE // BATCH]
@@ -127,8 +127,7 @@ def reading_of(
         [placed_at(dataset.people[key[1]], dataset.crop(key), folder) for key in keys]
         for keys in batches
     ]
-    flip_index = dataset.people.skeleton.flip_index
-    pairs = [(i, int(j)) for i, j in enumerate(flip_index) if i < j]
+    pairs = pairs_of(dataset.people.skeleton.flip_index)
     return Reading(dataset, batches, placed, pairs)
 
 

@@ -7,7 +7,6 @@ import contextlib
 import io
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,17 @@ from pose.benchmarks.data import placed_at
 from pose.benchmarks.drawn import with_data
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
 from pose.benchmarks.model import finished
-from pose.benchmarks.post import DECODERS
+from pose.benchmarks.post import published_decoder
 from pose.benchmarks.settings import Settings
 from pose.build import Network, found_people, load_network
-from pose.build_data import GROUND_TRUTH, data_path, evaluator_of, load_boxes, write_results
+from pose.build_data import data_path, evaluator_of, load_val_boxes, write_results
 from pose.config import plain, resolve
 from pose.engine.distributed import Ranks
-from pose.geometry import Crop, box_center_extent, grid_span
+from pose.geometry import Crop, box_center_extent
 from pose.metrics.coco_score import FIGURES
 from pose.published import find_weights
-from pose.references import crops, decoding, scoring
+from pose.references import crops, scoring
+from pose.references.decoding import pairs_of
 from pose.references.network import look
 from pose.structures import People
 
@@ -43,10 +43,7 @@ def measure(settings: Settings) -> list[Row]:
     layer = {**plain(settings.cfg), **own}
     layer["data"] = {**layer["data"], "workers": 0}
     settings = Settings(resolve(layer, WEIGHTS), settings.device, settings.folder)
-    boxes = settings.cfg.data.val_boxes
-    people = load_boxes(
-        settings.cfg, boxes if boxes == GROUND_TRUTH else data_path(settings.cfg, "val_boxes")
-    )
+    people = load_val_boxes(settings.cfg)
     ways: dict[str, Callable[[], dict[str, float]]] = {
         PUBLISHED: published_way(settings, network, people),
         "fp32": partial(our_way, settings, network, people, "fp32"),
@@ -86,16 +83,16 @@ def published_way(
     from pycocotools.coco import COCO
 
     cfg, codec = settings.cfg, network.codec
-    size, udp = codec.input_size, codec.pixel_grid == "udp"
+    size = codec.input_size
     grids = [Crop.of_box(box, size, grid=codec.pixel_grid) for box in people.boxes]
     folder = data_path(cfg, "val_images")
     placed = [placed_at(people[i], grid, folder) for i, grid in enumerate(grids)]
     matrices = np.stack([grid.matrix for grid in grids])
-    pairs = [(i, int(j)) for i, j in enumerate(people.skeleton.flip_index) if i < j]
+    pairs = pairs_of(people.skeleton.flip_index)
     areas = box_center_extent(people.boxes, size)[1].prod(axis=-1)
-    pitch = grid_span(size, codec.pixel_grid) / (np.array(size) // 4 - (1 if udp else 0))
     model = network.model.to(settings.device).eval()
-    decode, path = DECODERS[cfg.codec.name], settings.folder / "published.json"
+    decode = published_decoder(codec, cfg.codec.name, people.skeleton)
+    path = settings.folder / "published.json"
 
     def run() -> dict[str, float]:
         found = []
@@ -105,9 +102,7 @@ def published_way(
             inputs = inputs.to(settings.device)
             heat = look(model, inputs).cpu().numpy()
             mirrored = look(model, inputs.flip(3)).cpu().numpy()
-            heat = decoding.mean_with_mirrored(heat, mirrored, pairs, 0 if udp else 1)
-            points, scores = decode(heat)
-            points = decoding.to_image(points, matrices[part], pitch)
+            points, scores = decode(heat, mirrored, matrices[part])
             found.append(np.concatenate([points, scores[..., None]], axis=-1))
         with contextlib.redirect_stdout(io.StringIO()):
             labels: Any = COCO(str(data_path(cfg, "val_annotations")))
@@ -117,7 +112,7 @@ def published_way(
             people.scores,
             areas,
             people.image_ids,
-            Path(path),
+            path,
             sigmas=np.array(people.skeleton.oks_sigmas()),
         )
         return dict(zip(FIGURES, stats, strict=True))

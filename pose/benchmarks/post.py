@@ -12,14 +12,13 @@ from pose.codecs import Codec, build_codec
 from pose.geometry import Crop, Size, grid_span, to_image
 from pose.inference.predict import decode_looks
 from pose.references import decoding
-from pose.skeleton import COCO_17
+from pose.skeleton import COCO_17, Skeleton
 from pose.structures import KEYPOINT_SCORE_THRESHOLD
 
 PEOPLE, BATCH = 1000, 50
 SIZE: Size = (192, 256)
 SIGMA, STRIDE = 2.0, 4
 
-PAIRS = [(i, int(j)) for i, j in enumerate(COCO_17.flip_index) if i < j]
 
 DECODERS = {
     "gaussian": decoding.decode_gaussian,
@@ -29,6 +28,9 @@ DECODERS = {
 
 Batch = tuple[torch.Tensor, np.ndarray]
 """Maps, with the flip test those of the mirrored crops behind them; matrices."""
+
+Decoder = Callable[[np.ndarray, np.ndarray | None, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Maps, those of the mirrored crops if there are, matrices -> image keypoints and scores."""
 
 Way = Callable[[list[Batch]], np.ndarray]
 
@@ -41,7 +43,7 @@ def measure(settings: Settings) -> list[Row]:
         batches = list(made_batches(codec, settings.device, flip=flip))
         average = ", with the flip test's average" if flip else ""
         work = f"decoding and back-projection of {PEOPLE} people, {name}{average}"
-        published = published_way(codec, DECODERS[name], flip=flip)
+        published = published_way(codec, name, flip=flip)
         ours = our_way(codec, settings.device, flip=flip)
         rows += compared(work, batches, published, ours)
     return rows
@@ -74,21 +76,34 @@ def compared(work: str, batches: list[Batch], published: Way, ours: Way) -> list
     return side_by_side(work, "person", ways, count=PEOPLE, agreements=agreements)
 
 
-def published_way(codec: Codec, decode: Callable, *, flip: bool) -> Way:
-    """Keypoints (N, K, 2) in image pixels by the published code's steps."""
+def published_decoder(codec: Codec, name: str, skeleton: Skeleton) -> Decoder:
+    """The published code's steps for a codec called `name`."""
     udp = codec.pixel_grid == "udp"
-    cells = np.array(SIZE) // STRIDE - (1 if udp else 0)
-    pitch = grid_span(SIZE, codec.pixel_grid) / cells
+    cells = np.array(codec.input_size) // STRIDE - (1 if udp else 0)
+    pitch = grid_span(codec.input_size, codec.pixel_grid) / cells
+    pairs = decoding.pairs_of(skeleton.flip_index)
+
+    def decode(
+        heat: np.ndarray, mirrored: np.ndarray | None, matrices: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if mirrored is not None:
+            heat = decoding.mean_with_mirrored(heat, mirrored, pairs, 0 if udp else 1)
+        points, scores = DECODERS[name](heat)
+        return decoding.to_image(points, matrices, pitch), scores
+
+    return decode
+
+
+def published_way(codec: Codec, name: str, *, flip: bool) -> Way:
+    """Keypoints (N, K, 2) in image pixels by the published code's steps."""
+    decode = published_decoder(codec, name, COCO_17)
 
     def way(batches: list[Batch]) -> np.ndarray:
         found = []
         for maps, matrices in batches:
             heat = maps.cpu().numpy()
-            if flip:
-                seen, mirrored = np.split(heat, 2)
-                heat = decoding.mean_with_mirrored(seen, mirrored, PAIRS, 0 if udp else 1)
-            points, _ = decode(heat)
-            found.append(decoding.to_image(points, matrices, pitch))
+            seen, mirrored = np.split(heat, 2) if flip else (heat, None)
+            found.append(decode(seen, mirrored, matrices)[0])
         return np.concatenate(found)
 
     return way

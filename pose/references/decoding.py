@@ -13,6 +13,11 @@ KERNEL = 11
 """Side of the blur before dark's and udp's steps, in cells."""
 
 
+def pairs_of(flip_index: np.ndarray) -> list[tuple[int, int]]:
+    """Left and right keypoints, of which flip_index (K,) names the other of each."""
+    return [(i, int(j)) for i, j in enumerate(flip_index) if i < j]
+
+
 def mean_with_mirrored(
     maps: np.ndarray, mirrored: np.ndarray, pairs: Sequence[tuple[int, int]], shift: int
 ) -> np.ndarray:

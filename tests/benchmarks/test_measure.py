@@ -60,7 +60,7 @@ def test_published_decoding_and_ours_agree(name, flip, monkeypatch):
     monkeypatch.setattr(post, "BATCH", 20)
     codec = build_codec(name, post.SIZE, post.SIGMA, post.STRIDE)
     batches = list(post.made_batches(codec, CPU, flip=flip))
-    published = post.published_way(codec, post.DECODERS[name], flip=flip)(batches)
+    published = post.published_way(codec, name, flip=flip)(batches)
     ours = post.our_way(codec, CPU, flip=flip)(batches)
     confident = np.concatenate([maps[:20].amax(dim=(-2, -1)) for maps, _ in batches]) > 0.2
     assert np.abs(published - ours)[confident].max() < 1e-3
