@@ -19,14 +19,16 @@ help:
 quickstart: $(VENV)/.installed
 	$(BIN)/pose quickstart --out runs/quickstart
 
-# In three processes: some libraries (nncf, ray, gradio) change others for whoever comes after them.
-TESTS := "tests/codecs tests/commands tests/data tests/engine tests/inference" \
-	"tests/metrics tests/models tests/test_[a-i]*.py" "tests/export tests/test_[j-z]*.py"
+# In groups, for some libraries (nncf, ray, gradio) change others for whoever comes after them in a
+# process; two at a time, each prints what it has to say when it ends.
+TESTS := "tests/trust" "tests/commands" "tests/benchmarks tests/models tests/reports" \
+	"tests/data tests/engine" "tests/codecs tests/inference tests/metrics" \
+	"tests/export tests/test_*.py"
 
 test: $(VENV)/.installed-test
-	@status=0; for part in $(TESTS); do \
-		$(BIN)/python -m pytest -m "$(MARKERS)" $$part || status=1; \
-	done; exit $$status
+	@printf '%s\n' $(TESTS) | xargs -P 2 -I '{}' sh -c 'echo "testing {} ..."; \
+		said=$$($(BIN)/python -m pytest -m "$(MARKERS)" {} 2>&1); status=$$?; \
+		printf "%s\n" "$$said"; exit $$status'
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ assert VERSION, "pose/__init__.py names no version"
 
 TENSORBOARD = ["tensorboard"]
 APP = ["gradio>=6.31", "fastapi", "starlette", "uvicorn"]
-SCALE = ["ray[data]>=2.60"]
+SCALE = ["ray[data]>=2.60", "numpy>=2"]  # pyarrow wants it and does not say so
 FAST = ["hotcoco>=1.3"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime", "openvino", "nncf"]
 
@@ -34,18 +34,18 @@ setup(
     install_requires=[
         "torch>=2.10",
         "torchvision>=0.25",
-        "numpy",
-        "scipy",
+        "numpy>=1.26",
+        "scipy>=1.12",
         "opencv-python>=4.10,!=4.13.*",
-        "pycocotools",
-        "json_tricks",
-        "easydict",
-        "pyyaml",
-        "tqdm",
-        "matplotlib",
-        "av>=17",
-        "pillow>=10.1",
-        "safetensors",
+        "pycocotools>=2.0.7",
+        "json_tricks>=3.17",
+        "easydict>=1.12",
+        "pyyaml>=6.0.1",
+        "tqdm>=4.66",
+        "matplotlib>=3.8",
+        "av>=17.1",  # 17.0 ends the process over some damaged videos
+        "pillow>=10.4",
+        "safetensors>=0.4.3",
     ],
     extras_require={
         "tensorboard": TENSORBOARD,
@@ -62,6 +62,7 @@ setup(
             "hypothesis",
             "motmetrics",
             "pandas",
+            "psutil",
             "trackeval",
             "transformers>=5",
             "ruff==0.17.*",

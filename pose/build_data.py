@@ -22,10 +22,12 @@ from pose.data.coco import (
     load_detections,
     read_annotations,
 )
+from pose.data.columns import kept_people
 from pose.data.forms import read_crowdpose, read_halpe
 from pose.data.merge import ImageFolders, merge_people, shared_keypoints
 from pose.data.mpii import load_mpii
 from pose.data.posetrack import read_posetrack
+from pose.files import cache_folder
 from pose.geometry import box_center_extent
 from pose.images import ImageFolder
 from pose.metrics.coco import CocoEvaluator, Score
@@ -36,7 +38,7 @@ from pose.metrics.mpii import MpiiEvaluator
 from pose.metrics.mpii_files import write_predictions as write_mpii
 from pose.metrics.posetrack import score_posetrack
 from pose.metrics.posetrack_files import write_sequences
-from pose.skeleton import MPII_16, Skeleton
+from pose.skeleton import MPII_16, Skeleton, skeleton_to_category
 from pose.structures import People
 
 logger = logging.getLogger(__name__)
@@ -74,7 +76,10 @@ def in_coco_form(
     """A format whose files `read` gives as COCO's, with COCO's figures unless another `score`."""
 
     def load(path: Path, skeleton: Skeleton | None, box_rule: BoxRule) -> People:
-        return load_coco(path, skeleton, box_rule=box_rule, read=read)
+        reading = f"{read.__name__} {box_rule} {skeleton and skeleton_to_category(skeleton)}"
+        folder = cache_folder("annotations")
+        parse = partial(load_coco, path, skeleton, box_rule=box_rule, read=read)
+        return kept_people(path, folder, reading, parse)
 
     def evaluator(cfg: EasyDict, annotations: Path, people: People) -> CocoEvaluator:
         _, extents = box_center_extent(people.boxes, tuple(cfg.model.input_size))

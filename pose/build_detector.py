@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from pose.download import OFFLINE, download
+from pose.files import cache_folder
 from pose.inference.detectors import PersonDetector
 from pose.inference.detectors.onnx_description import DESCRIPTIONS, read_description
 from pose.inference.detectors.onnx_description import SUFFIXES as DESCRIPTION_SUFFIXES
@@ -24,7 +25,7 @@ from pose.inference.detectors.torchvision_detectors import (
     published_file,
 )
 from pose.inference.detectors.transformers_detectors import INSTALL, load_transformers
-from pose.published import cache_folder
+from pose.telemetry import forbid_telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def _hint(text: str) -> str:
 def fetched_weights(name: str) -> Path:
     """The published weights of one of `NETWORKS` in the cache, brought there if need be."""
     address, digits = published_file(name)
-    path = cache_folder() / Path(address).name
+    path = cache_folder("weights") / Path(address).name
     if not path.is_file():
         download(
             address,
@@ -119,7 +120,7 @@ def fetched_folder(name: str) -> Path:
 
     ValueError where that is forbidden or there is no such model, OSError for what went wrong.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library is imported
+    forbid_telemetry()
     try:
         import huggingface_hub as hub
     except ImportError:

@@ -1,13 +1,22 @@
-"""What a configuration says of the network and its codec, as their arguments."""
+"""What a configuration says of the network and its codec, as their arguments, and of its use."""
 
 import dataclasses
 from typing import Any
 
+import torch
 from easydict import EasyDict
+from torch import nn
 
 from pose.codecs import Codec, build_codec
+from pose.devices import ieee_float32
+from pose.engine.evaluation import BatchDecoder, network_decoder
+from pose.inference.predict import people_at_once
+from pose.models.compiling import warmed_up
 from pose.models.exchange import ExchangeRules
+from pose.models.folding import DTYPES, for_inference
+from pose.models.pose_model import PoseModel
 from pose.schema_network import BRANCHES
+from pose.skeleton import Skeleton
 
 ABLATIONS = ("branch", "exchange", "fusion", "downsampling")
 """Keys of `model` in which HRNet's paper varies the network."""
@@ -45,3 +54,21 @@ def settings_of(cfg: EasyDict) -> dict[str, Any]:
         "codec.name": cfg.codec.name,
         **{f"codec.{key}": value for key, value in codec.items()},
     }
+
+
+def in_use(cfg: EasyDict, model: PoseModel, precision: str, device: torch.device) -> nn.Module:
+    """A trained network in the form that looks at people, warmed up if `test.compile` says so."""
+    looks = 2 if cfg.test.flip else 1
+    most = looks * people_at_once(cfg.test.batch_size, device)
+    network = for_inference(model, DTYPES[precision])
+    size = tuple(cfg.model.input_size)
+    return warmed_up(network, cfg.test.compile, device, size, (looks, most))
+
+
+def decoder_of(
+    cfg: EasyDict, model: PoseModel, codec: Codec, skeleton: Skeleton, device: torch.device
+) -> BatchDecoder:
+    """A trained network ready for evaluation as the keys of `test` say."""
+    with ieee_float32():
+        network = in_use(cfg, model, cfg.test.precision, device)
+    return network_decoder(network, codec, device, skeleton.flip_index if cfg.test.flip else None)

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as shortly
 from typing import Any
 
 import numpy as np
@@ -12,25 +14,19 @@ import torch
 from easydict import EasyDict
 
 from pose.build import load_network
-from pose.build_network import codec_of
+from pose.build_network import codec_of, in_use
 from pose.codecs import Codec
 from pose.codecs.simcc import SimccCodec
 from pose.config import plain, resolve
 from pose.devices import choose_device, native_bf16
 from pose.inference.detectors.onnx_description import description_beside
+from pose.inference.detectors.onnx_detector import import_onnxruntime
+from pose.inference.network_file import NetworkFile, Values, maps_of, tried
+from pose.inference.onnx_file import open_onnx
+from pose.inference.openvino_file import open_openvino
 from pose.inference.predict import Runtime, torch_runtime
-from pose.inference.runtimes import (
-    NetworkFile,
-    Values,
-    maps_of,
-    maps_runtime,
-    open_onnx,
-    open_openvino,
-    points_runtime,
-    tried,
-)
+from pose.inference.runtimes import maps_runtime, points_runtime
 from pose.layers import read_yaml
-from pose.models.folding import DTYPES, for_inference
 from pose.skeleton import COCO_17, Skeleton, skeleton_from_category
 
 logger = logging.getLogger(__name__)
@@ -47,6 +43,15 @@ FIXED = ("model", "codec")
 """Sections that weights were trained with: keys cannot change these."""
 
 
+@dataclass(frozen=True)
+class Usual:
+    """What a file of others is taken for where it does not say what it is."""
+
+    skeleton: Skeleton = COCO_17
+    layer: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Sections of a config, by name."""
+
+
 def runtime_of(
     weights: str | os.PathLike[str],
     *,
@@ -60,35 +65,51 @@ def runtime_of(
     that the engine runs on here. FileNotFoundError or ValueError of one line.
     """
     path = Path(weights)
-    engines = ENGINES_OF.get(path.suffix.lower(), ("torch",))
+    engines = engines_of(path)
     if engine not in ENGINES:
         raise ValueError(f"engine '{engine}': expected one of {', '.join(ENGINES)}")
     if engine not in ("auto", *engines):
         remedy = "; pose export makes a file that it runs" if engines == ("torch",) else ""
         raise ValueError(f"{path}: is run by {' or '.join(engines)}, not by {engine}{remedy}")
     engine = engines[0] if engine == "auto" else engine
+    chosen = device_for(engine, device)
     if engine == "torch":
-        return _torch_runtime(path, _chosen(device), overrides)
-    file = OPENERS[engine](path, _chosen_for(engine, device))
-    if "config" in file.texts:
-        return _own_runtime(file, overrides)
-    return _foreign_runtime(file, overrides)
+        return _torch_runtime(path, chosen, overrides)
+    return runtime_in(OPENERS[engine](path, chosen), overrides)
 
 
-def _chosen(device: str | torch.device) -> torch.device:
-    return device if isinstance(device, torch.device) else choose_device(device)
+def engines_of(weights: Path) -> tuple[str, ...]:
+    """What runs weights or a network's file, the default first."""
+    return ENGINES_OF.get(weights.suffix.lower(), ("torch",))
 
 
-def _chosen_for(engine: str, device: str | torch.device) -> torch.device:
-    """As `_chosen`, but "auto" is CUDA only where the engine has it."""
-    if device != "auto":
-        return _chosen(device)
+def device_for(engine: str, device: str | torch.device) -> torch.device:
+    """What `device` means for an engine: "auto" is the best that it runs on here."""
+    if isinstance(device, torch.device):
+        return device
+    if device != "auto" or engine == "torch":
+        return choose_device(device)
     if engine == "onnxruntime" and torch.cuda.is_available():
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime("--engine onnxruntime")
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             return torch.device("cuda")
     return torch.device("cpu")
+
+
+def open_network(path: Path, device: torch.device) -> NetworkFile | None:
+    """An .onnx or .xml file, opened by its default engine; None for weights, which torch runs."""
+    engine = engines_of(path)[0]
+    return None if engine == "torch" else OPENERS[engine](path, device)
+
+
+def runtime_in(
+    file: NetworkFile, overrides: Sequence[str], usual: Usual | None = None
+) -> tuple[Runtime, EasyDict]:
+    """What runs a network's file, and its config; `usual` is what a file of others that does not
+    say otherwise is taken for."""
+    if "config" in file.texts:
+        return _own_runtime(file, overrides)
+    return _foreign_runtime(file, overrides, usual or Usual())
 
 
 def _torch_runtime(
@@ -97,9 +118,10 @@ def _torch_runtime(
     network = load_network(path)
     cfg = overridden(network.cfg, overrides, str(path))
     precision, reason = precision_of(cfg.predict.precision, device)
-    model = for_inference(network.model, DTYPES[precision])
+    model = in_use(cfg, network.model, precision, device)
     codec, skeleton, flip = network.codec, network.skeleton, cfg.test.flip
-    runtime = torch_runtime(model, codec, skeleton, device, flip=flip, note=precision)
+    note = precision if cfg.test.compile == "none" else f"{precision}, {cfg.test.compile}"
+    runtime = torch_runtime(model, codec, skeleton, device, flip=flip, note=note)
     logger.info("network: %s: %s", runtime.name, reason)
     return runtime, cfg
 
@@ -154,16 +176,21 @@ def _own_runtime(file: NetworkFile, overrides: Sequence[str]) -> tuple[Runtime, 
     return points_runtime(file, size, codec_of(cfg, stride=1).pixel_grid, skeleton), cfg
 
 
-def _foreign_runtime(file: NetworkFile, overrides: Sequence[str]) -> tuple[Runtime, EasyDict]:
+def _foreign_runtime(
+    file: NetworkFile, overrides: Sequence[str], usual: Usual
+) -> tuple[Runtime, EasyDict]:
     """A file of others: what it does not say comes from keys and from the file beside it."""
     content, source = _content_beside(file.path)
     category = content.pop("skeleton", None)
+    for section, keys in usual.layer.items():
+        given = content.get(section, {})
+        content[section] = {**keys, **given} if isinstance(given, Mapping) else given
     cfg = resolve(content, source, overrides)
     height, width = file.shape[2:]
     if height and width:
         cfg.model.input_size = (width, height)
     outputs = tried(file, tuple(cfg.model.input_size))
-    skeleton = _skeleton(file.path, category, outputs, source)
+    skeleton = _skeleton(file.path, category, outputs, source, usual.skeleton)
     runtime = _maps_runtime(file, outputs, skeleton, cfg)
     if source == str(file.path):
         logger.info(
@@ -192,8 +219,8 @@ def _content_beside(path: Path) -> tuple[dict[str, Any], str]:
     return content, str(beside)
 
 
-def _skeleton(path: Path, category: Any, outputs: Values, source: str) -> Skeleton:
-    """Of a file of others: that of the COCO category given, or COCO's 17 where they fit."""
+def _skeleton(path: Path, category: Any, outputs: Values, source: str, usual: Skeleton) -> Skeleton:
+    """Of a file of others: that of the COCO category given, or the usual one where it fits."""
     maps = maps_of(outputs)
     if maps is None:
         raise ValueError(
@@ -201,15 +228,15 @@ def _skeleton(path: Path, category: Any, outputs: Values, source: str) -> Skelet
         )
     num_keypoints = maps.shape[1]
     if category is None:
-        if num_keypoints == COCO_17.num_keypoints:
-            return COCO_17
+        if num_keypoints == usual.num_keypoints:
+            return usual
         raise ValueError(
             f"{path}: gives {num_keypoints} keypoints that nobody names; name them in "
             f"{path.with_suffix('.yaml').name} beside it, as in "
             "skeleton: {name: dog, keypoints: [nose, left_ear, ...]} (docs/runtimes.md)"
         )
     if not isinstance(category, Mapping):
-        raise ValueError(f"{source}: skeleton is {category!r:.40}; expected name and keypoints")
+        raise ValueError(f"{source}: skeleton is {shortly(category)}; expected name and keypoints")
     skeleton = skeleton_from_category(category, f"{source}: skeleton")
     if skeleton.num_keypoints != num_keypoints:
         raise ValueError(
@@ -220,13 +247,13 @@ def _skeleton(path: Path, category: Any, outputs: Values, source: str) -> Skelet
 
 
 def _maps_runtime(file: NetworkFile, outputs: Values, skeleton: Skeleton, cfg: EasyDict) -> Runtime:
-    """That of a file which gave `outputs` for one input, if they are maps of the config's codec."""
+    """That of a file which gave `outputs`, if they are maps of the config's codec."""
     codec = _codec_for(maps_of(outputs), cfg)
     if codec is None:
         width, height = cfg.model.input_size
         raise ValueError(
-            f"{file.path}: gives {_shapes(outputs)} for an input {width}x{height}, which are no "
-            f"maps of the codec {cfg.codec.name} (docs/codecs.md); say which with codec.name=..."
+            f"{file.path}: gives {_shapes(outputs)} for two inputs of {width}x{height}, which are "
+            f"no maps of the codec {cfg.codec.name} (docs/codecs.md); say which with codec.name=..."
         )
     mean, std = cfg.model.mean, cfg.model.std
     return maps_runtime(file, codec, skeleton, mean=mean, std=std, flip=cfg.test.flip)

@@ -8,7 +8,6 @@ nothing writes to it.
 import dataclasses
 import difflib
 import json
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from easydict import EasyDict
 
-from pose.layers import ConfigError, merge, read_yaml, type_name
+from pose.layers import ConfigError, keys_of, merge, read_yaml, type_name
 from pose.recipes import RECIPES
 from pose.schema import Config
 from pose.schema_network import LOSSES_OF
@@ -92,17 +91,9 @@ def find_config(name: str | Path) -> Path:
 
 def document() -> Iterator[tuple[str, str, str, str]]:
     """(key, type, default, sentence) of every key, in the schema's order."""
-
-    def walk(schema: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
-        hints = typing.get_type_hints(schema)
-        for key in dataclasses.fields(schema):
-            if dataclasses.is_dataclass(hints[key.name]):
-                yield from walk(hints[key.name], f"{prefix}{key.name}.")
-                continue
-            kind = " or ".join(key.metadata["choices"]) or type_name(hints[key.name])
-            yield prefix + key.name, kind, _show(key.default), key.metadata["doc"]
-
-    return walk(Config, "")
+    for name, hint, key in keys_of(Config):
+        kind = " or ".join(key.metadata["choices"]) or type_name(hint)
+        yield name, kind, _show(key.default), key.metadata["doc"]
 
 
 def config_page() -> str:

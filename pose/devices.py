@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pose.once import say_once
+
 if TYPE_CHECKING:  # torch is loaded by whoever asks for a device, not by `pose --help`
     import torch
 
@@ -38,7 +40,7 @@ def choose_device(name: str) -> torch.device:
     if device.type == "mps" and not has_mps:
         raise ValueError(f"device {name}: this machine or this torch has no MPS; try auto or cpu")
     label = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device
-    logger.info("device: %s", label)
+    say_once(logger, logging.INFO, f"device: {label}")
     return device
 
 

@@ -25,6 +25,8 @@ OFFLINE = "POSE_OFFLINE"
 LOOPBACK = ("127.0.0.1", "localhost")
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
+MAX_BYTES = 10**10
+"""More than any weights file has: a server that does not end is not listened to for ever."""
 AGAIN = "run it again to go on"
 
 
@@ -69,6 +71,9 @@ def _fill(address: str, part: Path, title: str, *, resume: bool, loopback: bool)
             file.seek(start)
             file.truncate()
             length = start + _copy(response, file, bar)
+    if length > MAX_BYTES:
+        part.unlink()
+        raise OSError(f"{address}: more than {MAX_BYTES} bytes come; not kept")
     if total is not None and length != total:
         raise OSError(f"{address}: {length} of {total} bytes came; {AGAIN}")
 
@@ -92,7 +97,7 @@ def _extent(response: http.client.HTTPResponse, start: int, address: str) -> tup
     """Where the answer's bytes begin and where they end, None where the server does not say."""
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         length = response.headers.get("Content-Length")
-        return 0, int(length) if length else None
+        return 0, int(length) if length and length.isdecimal() else None
     given = response.headers.get("Content-Range", "")
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", given)
     if not found or int(found[1]) != start or int(found[2]) + 1 != int(found[3]):
@@ -103,7 +108,7 @@ def _extent(response: http.client.HTTPResponse, start: int, address: str) -> tup
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], bar: tqdm) -> int:
     """The number of bytes that came."""
     length = 0
-    while chunk := response.read(CHUNK_BYTES):
+    while length <= MAX_BYTES and (chunk := response.read(CHUNK_BYTES)):
         file.write(chunk)
         length += len(chunk)
         bar.update(len(chunk))

@@ -5,6 +5,7 @@ published HRNet code). A box is xyxy in absolute image pixels; other formats car
 Rotation is in degrees, counter-clockwise on the screen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,12 @@ def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
     boxes_xywh = np.array(boxes, dtype=np.float64)
     boxes_xywh[..., 2:] -= boxes_xywh[..., :2]
     return boxes_xywh
+
+
+def has_area(box: Sequence[float] | np.ndarray) -> bool:
+    """Whether a box (4,) xyxy still has an area as float32, as which boxes are kept."""
+    x1, y1, x2, y2 = np.asarray(box, dtype=np.float32).tolist()
+    return x2 > x1 and y2 > y1
 
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class ImageHeader:
 
     format: str
     size: Size
-    """(width, height) as stored."""
+    """(width, height) as stored; of a TIFF, whose orientation is always applied, as it is shown."""
     whole: bool
     """Whether all parts of the file are there, to the last byte."""
     num_frames: int = 1
@@ -198,7 +198,9 @@ def _tiff_header(data: Bytes) -> ImageHeader:
     ends = (at + n for at, n in zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False))
     whole = max(ends, default=0) <= len(data)
     has_alpha = any(kind in (1, 2) for kind in tags.get(338, ()))
-    return ImageHeader("TIFF", (width, height), whole, has_alpha=has_alpha)
+    turned = tags.get(274, (1,))[0] >= 5  # TIFF 6.0, section 8: rows and columns change places
+    size = (height, width) if turned else (width, height)
+    return ImageHeader("TIFF", size, whole, has_alpha=has_alpha)
 
 
 def _tiff_tags(data: Bytes) -> dict[int, tuple[int, ...]]:

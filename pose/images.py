@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from pose.files import replacing
-from pose.image_headers import HeaderError, check_size, read_header
+from pose.geometry import Size
+from pose.image_headers import HeaderError, ImageHeader, check_size, read_header
 from pose.pillow_images import decode_flat
 
 WRITTEN_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -57,14 +58,9 @@ def decode_image(
     1/reduction of its size (2, 4 or 8), rounded up. ValueError, which begins with `name`, where
     `data` is empty, no image, truncated, damaged or larger than MAX_PIXELS.
     """
-    try:
-        header = read_header(data)
-    except HeaderError as error:
-        raise ValueError(f"{name}: {error}") from None
-    check_size(header.size, name)
-    if not header.whole:
-        raise ValueError(f"{name}: truncated {header.format}; fetch the file again")
-    if header.has_alpha or header.num_frames > 1 or header.format == "GIF":
+    header = _checked_header(data, name)
+    turned_webp = apply_exif and header.format == "WebP"  # whose orientation OpenCV 4.10 ignores
+    if header.has_alpha or header.num_frames > 1 or header.format == "GIF" or turned_webp:
         return decode_flat(data, name, apply_exif=apply_exif)
     flags = cv2.IMREAD_COLOR if _RGB is None else _RGB
     flags |= _REDUCED[reduction] | (0 if apply_exif else cv2.IMREAD_IGNORE_ORIENTATION)
@@ -75,6 +71,18 @@ def decode_image(
     if image is None:
         raise ValueError(f"{name}: damaged image, it cannot be decoded; fetch the file again")
     return swap_red_blue(image) if _RGB is None else image
+
+
+def _checked_header(data: bytes, name: str) -> ImageHeader:
+    """That of a whole image of at most MAX_PIXELS; else ValueError."""
+    try:
+        header = read_header(data)
+    except HeaderError as error:
+        raise ValueError(f"{name}: {error}") from None
+    check_size(header.size, name)
+    if not header.whole:
+        raise ValueError(f"{name}: truncated {header.format}; fetch the file again")
+    return header
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -153,6 +161,11 @@ class ImageFolder:
         """
         return decode_image(self.read_bytes(name), self._describe(name), apply_exif=False)
 
+    def size(self, name: str) -> Size:
+        """Width and height of image `name` as `read` gives it, by its header alone; errors as of
+        `read`, but for damage to what is behind."""
+        return _checked_header(self.read_bytes(name), self._describe(name)).size
+
     def read_reduced(self, name: str, reduction: int) -> tuple[np.ndarray, int]:
         """Image `name` as `read` gives it, but a JPEG at 1/reduction of its size (2, 4 or 8),
         rounded up; and the reduction that it came with, 1 for other formats."""
@@ -176,6 +189,20 @@ class ImageFolder:
             # RuntimeError: a password is wanted, or (NotImplementedError) an unknown compression
             raise ValueError(f"{self._describe(name)}: cannot be unpacked ({error})") from None
 
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Two numbers that change with image `name`: its bytes, and when it was written last (of a
+        zip's member its checksum). FileNotFoundError where it is not there."""
+        if self._root is not None:
+            try:
+                status = self._file(name).stat()
+            except OSError:
+                raise FileNotFoundError(f"{self._describe(name)}: no such image file") from None
+            return status.st_size, status.st_mtime_ns
+        member = self._member(name)
+        if member is None:
+            raise FileNotFoundError(f"{self._describe(name)}: no such image in the zip file")
+        return member.file_size, member.CRC
+
     def _describe(self, name: str) -> str:
         return f"{self.path}: {name}" if self._root is None else str(self.path / name)
 
@@ -185,7 +212,7 @@ class ImageFolder:
         path = self._root / name
         # Resolving walks down from the system's root; only links below our own can lead outside.
         below = itertools.takewhile(lambda part: part != self._root, (path, *path.parents))
-        if any(map(_is_link, below)) and not path.resolve().is_relative_to(self._root):
+        if any(map(_is_link, below)) and not _leads_below(path, self._root):
             raise ValueError(f"{self.path}: image '{name}' is a link that leads outside the folder")
         return path
 
@@ -218,8 +245,11 @@ def swap_red_blue(image: np.ndarray) -> np.ndarray:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with path.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError(f"{path}: is a pipe or a device, expected an image file")
+            if status.st_size > MAX_BYTES:
                 raise ValueError(f"{path}: larger than {MAX_BYTES} bytes, this is no image")
             return file.readall()
     except (FileNotFoundError, NotADirectoryError):
@@ -230,6 +260,11 @@ def _read_file(path: Path) -> bytes:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """As `os.open`, but a pipe is not waited for until somebody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _is_link(path: Path) -> bool:
     """Whether `path` itself leads elsewhere: a symbolic link, or a junction of Windows."""
     try:
@@ -237,6 +272,14 @@ def _is_link(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0))
+
+
+def _leads_below(path: Path, root: Path) -> bool:
+    """Whether the links in `path` end below `root`; those that lead in a circle end nowhere."""
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):
+        return False
 
 
 def _check_relative(name: str, folder: Path) -> None:

@@ -63,7 +63,7 @@ def _listed_in(manifest: Path) -> Iterator[str]:
 def _path_in(line: str, where: str) -> str:
     try:
         entry = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: not JSON ({error})") from None
     path = entry.get("path") if isinstance(entry, dict) else entry
     if not isinstance(path, str) or not path:

@@ -9,8 +9,10 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import field
+from reprlib import repr as shortly
 from typing import Any
 
 import yaml
@@ -27,18 +29,32 @@ def setting(
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
+    moves_nothing: bool = False,
 ) -> Any:
-    """A configuration key: its default, one sentence with the unit, and what it may be."""
-    return field(
-        default=default, metadata={"doc": doc, "choices": choices, "low": low, "high": high}
-    )
+    """A configuration key: its default, one sentence with the unit, what it may be, and whether an
+    experiment is the same whatever it is."""
+    metadata = {"doc": doc, "choices": choices, "low": low, "high": high}
+    return field(default=default, metadata=metadata | {"moves_nothing": moves_nothing})
+
+
+def keys_of(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, dataclasses.Field]]:
+    """(section.key, type, field) of every key, in the schema's order."""
+    hints = typing.get_type_hints(schema)
+    for key in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(hints[key.name]):
+            inner = typing.cast(type, hints[key.name])
+            yield from keys_of(inner, f"{prefix}{key.name}.")
+        else:
+            yield prefix + key.name, hints[key.name], key
 
 
 def read_yaml(text: str, source: str) -> Any:
     """YAML without surprises: safe, 1e-3 is a number, a repeated key is an error."""
     try:
         return _Loader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"{source}: not valid YAML: nested too deep") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number or date that is none
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -47,8 +63,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
+        # a key that cannot be one, such as a list, is refused below
+        for name, number in Counter(n for n in names if isinstance(n, Hashable)).items():
+            if number > 1:
                 line = node.start_mark.line + 1
                 raise yaml.YAMLError(f"key '{name}' stands twice in the section at line {line}")
         return super().construct_mapping(node, deep)
@@ -65,7 +82,7 @@ def merge(resolved: dict[str, Any], layer: Any, schema: type, source: str, prefi
     """Write a checked layer over resolved values."""
     if not isinstance(layer, Mapping):
         where = prefix.rstrip(".") or "the file"
-        raise ConfigError(f"{source}: {where} is {layer!r}; expected a section of keys")
+        raise ConfigError(f"{source}: {where} is {shortly(layer)}; expected a section of keys")
     hints = typing.get_type_hints(schema)
     fields = {key.name: key for key in dataclasses.fields(schema)}
     for name, value in layer.items():
@@ -99,7 +116,7 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> 
     if kind is tuple and isinstance(value, list | tuple):
         return tuple(_checked(v, typing.get_args(hint)[0], metadata, where) for v in value)
     if not isinstance(value, kind) or (kind in (int, float) and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r}; expected {type_name(hint)}")
+        raise ConfigError(f"{where} is {shortly(value)}; expected {type_name(hint)}")
     choices, low, high = metadata["choices"], metadata["low"], metadata["high"]
     if choices and value not in choices:
         near = difflib.get_close_matches(value, choices, n=1)

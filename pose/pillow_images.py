@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pose.image_headers import check_size, header_of
+from pose.once import say_once
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,7 +60,8 @@ def animation_frames(path: Path) -> Iterator[tuple[np.ndarray, float]]:
     except Exception:
         if num_frames == 0:
             raise ValueError(f"{path}: holds no frame that can be decoded") from None
-        logger.warning("%s: damaged behind frame %d, it ends there", path, num_frames)
+        told = f"{path}: damaged behind frame {num_frames}, it ends there"
+        say_once(logger, logging.WARNING, told)
 
 
 def _flat(image: "Image") -> np.ndarray:

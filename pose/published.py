@@ -4,8 +4,6 @@ A name of the table in `pose.models.zoo` stands wherever a weights file does. It
 lies in the cache; the file as published is kept only until it is converted.
 """
 
-import os
-import sys
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,7 +13,7 @@ import torch
 
 from pose.config import plain, resolve
 from pose.download import download
-from pose.files import sha256_of
+from pose.files import cache_folder, sha256_of
 from pose.models.layouts import Report, bare_names, turned_to_rgb
 from pose.models.pose_model import IMAGENET_MEAN, IMAGENET_STD, build_model
 from pose.models.weights import HEAD, fitting_tensors, read_tensors, save_weights
@@ -30,26 +28,13 @@ def described(cfg: Mapping[str, Any], skeleton: Skeleton) -> dict[str, Any]:
     return {**plain(cfg), "skeleton": skeleton_to_category(skeleton)}
 
 
-def cache_folder() -> Path:
-    """Where converted weights lie: weights/ in POSE_CACHE, else in the system's place for it."""
-    if given := os.environ.get("POSE_CACHE"):
-        return Path(given) / "weights"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return base / "pose" / "weights"
-
-
 def shipped(name: str) -> Path:
     """Where the network called so would lie that comes with the package."""
     return Path(str(resources.files("pose"))) / "weights" / f"{name}.safetensors"
 
 
 def cached(row: Weights) -> Path:
-    return cache_folder() / f"{row.name}.safetensors"
+    return cache_folder("weights") / f"{row.name}.safetensors"
 
 
 def find_weights(text: str | Path) -> Path:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from pose.shards import Account, Run, Shard, imported, write_shard
+from pose.telemetry import forbid_telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class _Worker:
 @contextmanager
 def _cluster() -> Iterator[Any]:
     """Ray, connected; started and ended here if nobody did before."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
+    forbid_telemetry()
     imported("ray.data")
     ray = imported("ray")
     if ray.is_initialized():

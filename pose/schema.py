@@ -4,7 +4,7 @@ it. Every key has its type, its default, one sentence with the unit, and what it
 
 from dataclasses import dataclass, field
 
-from pose.layers import setting
+from pose.layers import keys_of, setting
 from pose.recipes import RECIPES
 from pose.schema_network import Codec, Model
 
@@ -21,7 +21,11 @@ class Data:
         "beside NAME.json); the others as `docs/datasets.md` says.",
         choices=FORMATS,
     )
-    root: str = setting("data/coco", "Folder that the other paths of this section start from.")
+    root: str = setting(
+        "data/coco",
+        "Folder that the other paths of this section start from.",
+        moves_nothing=True,
+    )
     train_annotations: str = setting(
         "annotations/person_keypoints_train2017.json", "COCO keypoint file to train on."
     )
@@ -52,7 +56,27 @@ class Data:
         "at the image.",
         choices=("published", "mmpose"),
     )
-    workers: int = setting(2, "Processes that read, for each that computes; 0: none.", low=0)
+    workers: int = setting(
+        2, "Processes that read, for each that computes; 0: none.", low=0, moves_nothing=True
+    )
+    cache: bool = setting(
+        False,
+        "Keep the decoded pixels that training crops can show in the user's cache folder, tens of "
+        "GB for COCO; see `docs/data-cache.md`.",
+    )
+    warped_by: str = setting(
+        "loader",
+        "Who warps training crops out of the photographs: loader: the processes that read; device: "
+        "what trains, a batch at a time.",
+        choices=("loader", "device"),
+    )
+    unreadable: str = setting(
+        "error",
+        "A training image that cannot be read: error; skip: its people are left out and counted. "
+        "Evaluation always stops.",
+        choices=("error", "skip"),
+        moves_nothing=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -120,14 +144,36 @@ class Train:
         False, "Batch norms see the people of all processes together (CUDA only)."
     )
     evaluate_every: int = setting(5, "Epochs between evaluations (the last is always one).", low=1)
-    sheet_every: int = setting(10, "Epochs between sheets of predictions; 0: none.", low=0)
+    sheet_every: int = setting(
+        10, "Epochs between sheets of predictions; 0: none.", low=0, moves_nothing=True
+    )
+    max_skipped: int = setting(
+        10,
+        "A step whose loss or gradients are not finite is skipped; so many in a row stop the run, "
+        "saved.",
+        low=1,
+        moves_nothing=True,
+    )
+    save_minutes: float = setting(
+        15.0,
+        "Minutes after which a checkpoint is written within an epoch too; 0: never.",
+        low=0,
+        moves_nothing=True,
+    )
+    failed_save: str = setting(
+        "go_on",
+        "When files of the run cannot be written after an epoch (a full disk): go_on: the next "
+        "epoch tries again, only the last must succeed; stop.",
+        choices=("go_on", "stop"),
+        moves_nothing=True,
+    )
 
 
 @dataclass(frozen=True)
 class Test:
     """Evaluation and prediction."""
 
-    batch_size: int = setting(64, "People at a time, for each process.", low=1)
+    batch_size: int = setting(64, "People at a time, for each process.", low=1, moves_nothing=True)
     flip: bool = setting(True, "Average with the maps of the mirrored crop.")
     box_score_threshold: float = setting(0.0, "Detections below this score are left out.")
     keypoint_score_threshold: float = setting(
@@ -148,6 +194,13 @@ class Test:
     )
     precision: str = setting(
         "fp32", "Of the network in `pose evaluate`: fp32, exact; bf16.", choices=("fp32", "bf16")
+    )
+    compile: str = setting(
+        "none",
+        "What makes a network that torch runs faster after a warm-up: compile: torch.compile, "
+        "minutes on a CPU; cudagraphs: its steps recorded by a CUDA GPU.",
+        choices=("none", "compile", "cudagraphs"),
+        moves_nothing=True,
     )
 
 
@@ -182,6 +235,11 @@ class Predict:
         "faster.",
         choices=("auto", "fp32", "bf16"),
     )
+    calibration: str = setting(
+        "auto",
+        "Of scores: a file of `pose calibrate`; auto: the one it kept for the weights, where there "
+        "is one; none.",
+    )
     smoothing: str = setting(
         "auto",
         "Of people who are tracked: live: by the frames before; offline: by those before and "
@@ -194,11 +252,19 @@ class Predict:
 class Expected:
     """The published figure of this experiment, for `pose evaluate --check`."""
 
-    figure: str = setting("AP", "Which figure.")
-    value: float | None = setting(None, "Its value in [0, 1]; empty: nobody published one.")
-    digits: int = setting(3, "Digits behind the point that it was published with.", low=1, high=6)
-    boxes: str = setting("", "The person boxes it was measured with.")
-    source: str = setting("", "Who published it.")
+    figure: str = setting("AP", "Which figure.", moves_nothing=True)
+    value: float | None = setting(
+        None, "Its value in [0, 1]; empty: nobody published one.", moves_nothing=True
+    )
+    digits: int = setting(
+        3,
+        "Digits behind the point that it was published with.",
+        low=1,
+        high=6,
+        moves_nothing=True,
+    )
+    boxes: str = setting("", "The person boxes it was measured with.", moves_nothing=True)
+    source: str = setting("", "Who published it.", moves_nothing=True)
 
 
 @dataclass(frozen=True)
@@ -223,3 +289,7 @@ class Config:
     test: Test = field(default_factory=Test)
     predict: Predict = field(default_factory=Predict)
     expected: Expected = field(default_factory=Expected)
+
+
+OPERATIONAL = frozenset(key for key, _, about in keys_of(Config) if about.metadata["moves_nothing"])
+"""Keys (section.key) that do not tell one experiment from another."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pose.layers import setting
 
 MODELS = (
-    *("hrnet_small", "hrnet_w18", "hrnet_w32", "hrnet_w48", "hrnetv2_w32", "hrnetv2_w48"),
+    *("hrnet_small", "hrnet_small_deep", "hrnet_w18", "hrnet_w32", "hrnet_w48"),
+    *("hrnetv2_w32", "hrnetv2_w48"),
     *("simplebaseline_r50", "simplebaseline_r101", "simplebaseline_r152"),
 )
 

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from pose import __version__
-from pose.build_predictor import DEFAULT_DETECTOR, DEFAULT_WEIGHTS, load
+from pose.build_predictor import DEFAULT_DETECTOR, DEFAULT_WEIGHTS, calibration_by_keys, load
 from pose.files import replacing, sha256_of
 from pose.images import read_image
 from pose.inference.frames import Frame, look_through
 from pose.inference.pipeline import ahead
 from pose.inference.predictor import Predictor
 from pose.records import read_json, write_json
-from pose.structures import Poses, person_scores
+from pose.structures import Poses
 from pose.video import kind_of, read_frames
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ COLUMNS = {
     "box": "floats",
     "box_score": "float32",
     "score": "float64",
+    "expected_oks": "float64",
     "keypoints": "floats",
     "error": "string",
 }
@@ -121,21 +122,22 @@ def open_run(
         raise ValueError(f"{folder}: nothing to look at; give at least one image or video")
     shard_size = shard_size or min(SHARD_SIZE, -(-len(paths) // FEW_SHARDS))
     weights, detector = _located(settings.weights), _located(settings.detector)
+    calibration = calibration_by_keys(weights, settings.keys)
     work = {
         "version": __version__,
         "weights": _fingerprint(weights),
         "detector": _fingerprint(detector),
+        "calibration": calibration and sha256_of(calibration),
         "keys": list(settings.keys),
         "shard_size": shard_size,
     }
     _claim(folder, {**work, "inputs": len(paths), "inputs_sha256": _digest(paths)})
     parts = [tuple(paths[i : i + shard_size]) for i in range(0, len(paths), shard_size)]
     names = [f"part-{i:06d}-{_digest([work, part])[:12]}.parquet" for i, part in enumerate(parts)]
-    run = Run(
-        folder.absolute(),
-        replace(settings, weights=weights, detector=detector),
-        tuple(map(Shard, names, parts)),
-    )
+    # By its whole path, or as none, so that no worker takes what came meanwhile or lies elsewhere.
+    keys = (*settings.keys, f"predict.calibration={json.dumps(str(calibration or 'none'))}")
+    settings = replace(settings, weights=weights, detector=detector, keys=keys)
+    run = Run(folder.absolute(), settings, tuple(map(Shard, names, parts)))
     counts = len(paths), len(run.shards), len(run.unfinished())
     logger.info("%s: %d inputs in %d shards, %d of them to do", folder, *counts)
     return run
@@ -228,7 +230,7 @@ def _rows(frame: Frame, poses: Poses) -> Iterator[Row]:
     picture = _row(path=frame.name, frame=frame.number, time=frame.time, width=width, height=height)
     if len(poses) == 0:
         yield picture
-    totals = person_scores(poses.box_scores, poses.scores)
+    totals = poses.person_scores()
     triplets = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=-1)
     for i in range(len(poses)):
         yield picture | {
@@ -236,6 +238,7 @@ def _rows(frame: Frame, poses: Poses) -> Iterator[Row]:
             "box": poses.boxes[i].tolist(),
             "box_score": float(poses.box_scores[i]),
             "score": float(totals[i]),
+            "expected_oks": None if poses.expected_oks is None else float(totals[i]),
             "keypoints": triplets[i].ravel().tolist(),
         }
 
@@ -293,7 +296,5 @@ def imported(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        package = module.partition(".")[0]
-        raise ValueError(
-            f"{package} is not installed, which predicting at scale needs; run: {INSTALL}"
-        ) from None
+        needs = "is not installed, which predicting at scale needs"
+        raise ValueError(f"{module.partition('.')[0]} {needs}; run: {INSTALL}") from None

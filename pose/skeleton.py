@@ -4,6 +4,8 @@ Keypoints are addressed by *name*; their order is the order of every array with 
 """
 
 import logging
+import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +38,7 @@ class Skeleton:
     def __post_init__(self) -> None:
         if not self.keypoints:
             raise ValueError(f"skeleton '{self.name}': needs at least one keypoint name")
-        repeated = sorted({k for k in self.keypoints if self.keypoints.count(k) > 1})
+        repeated = sorted(k for k, count in Counter(self.keypoints).items() if count > 1)
         if repeated:
             raise ValueError(f"skeleton '{self.name}': repeated keypoint names {repeated}")
         pairs = [name for pair in (*self.limbs, *self.mirrored) for name in pair]
@@ -136,37 +138,41 @@ def skeleton_from_category(category: Mapping[str, Any], source: str = "category"
     unknown, so half-body augmentation stays off unless the category lists its names under
     "upper_body". ValueError begins with `source`.
     """
-    names = category.get("keypoints")
+    names, name = category.get("keypoints"), category.get("name")
+    if not isinstance(name, str):
+        name = "custom"
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise ValueError(
-            f"{source}: category '{category.get('name')}' has no list of keypoint names; "
+            f"{source}: category {reprlib.repr(name)} has no list of keypoint names; "
             'expected "keypoints": ["nose", ...]'
         )
     if tuple(names) == COCO_17.keypoints:
         return COCO_17
-    limbs = []
-    for limb in category.get("skeleton") or []:
+    limbs, given = [], category.get("skeleton") or []
+    for limb in given if isinstance(given, list) else [given]:
         inside = isinstance(limb, list) and len(limb) == 2
         if not (inside and all(isinstance(i, int) and 1 <= i <= len(names) for i in limb)):
             raise ValueError(
-                f"{source}: category.skeleton holds {limb!r}; expected pairs of keypoint numbers "
-                f"from 1 to {len(names)}"
+                f"{source}: category.skeleton holds {reprlib.repr(limb)}; expected pairs of "
+                f"keypoint numbers from 1 to {len(names)}"
             )
         limbs.append((names[limb[0] - 1], names[limb[1] - 1]))
     sigmas, mirrored = category.get("sigmas"), category.get("mirrored")
+    if isinstance(sigmas, str):
+        raise ValueError(f"{source}: category.sigmas is a text; expected a list of numbers")
     if mirrored is None:
         mirrored = mirrored_by_name(names)
     try:
         return Skeleton(
-            name=str(category.get("name", "custom")),
+            name=name,
             keypoints=tuple(names),
             limbs=tuple(limbs),
             mirrored=tuple((left, right) for left, right in mirrored),
             upper_body=frozenset(category.get("upper_body") or ()),
             sigmas=None if sigmas is None else tuple(float(s) for s in sigmas),
         )
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{source}: {error}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{source}: {' '.join(str(error).split()):.300}") from None
 
 
 def skeleton_to_category(skeleton: Skeleton) -> dict[str, Any]:

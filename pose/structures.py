@@ -85,6 +85,13 @@ class People(Sequence[Person]):
         )
 
 
+def rows_of(people: People, which: np.ndarray) -> People:
+    """Those of the people whose places `which` (M,) names, in that order and as often."""
+    names = ("image_index", "image_ids", "boxes", "keypoints", "visibility", "areas", "scores")
+    columns = {name: getattr(people, name)[which] for name in (*names, "annotation_ids")}
+    return replace(people, **columns)
+
+
 @dataclass(frozen=True, eq=False)
 class PoseBatch:
     """B crops on their way to a network; a single sample lacks the first axis."""
@@ -125,13 +132,6 @@ class PoseBatch:
         return PoseBatch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
 
 
-def collate(samples: Sequence[PoseBatch]) -> PoseBatch:
-    """Samples -> a batch."""
-    return PoseBatch(
-        **{f.name: torch.stack([getattr(s, f.name) for s in samples]) for f in fields(PoseBatch)}
-    )
-
-
 KEYPOINT_SCORE_THRESHOLD = 0.2
 """Keypoints at or below this score do not count in a person's score (the published value)."""
 
@@ -152,6 +152,10 @@ def person_scores(
     return np.asarray(box_scores) * np.where(number > 0, total / np.maximum(number, 1), 0.0)
 
 
+OPTIONAL = {"track_ids": "track_id", "expected_oks": "expected_oks"}
+"""Columns of `Poses` that may be None -> their key in a result entry."""
+
+
 @dataclass(frozen=True, eq=False)
 class Poses:
     """N predicted poses in one image."""
@@ -159,7 +163,8 @@ class Poses:
     keypoints: np.ndarray
     """(N, K, 2) float32, image pixels."""
     scores: np.ndarray
-    """(N, K) float32 in [0, 1]: the heatmap's maximum."""
+    """(N, K) float32 in [0, 1]: the heatmap's maximum; where `expected_oks` is given, the
+    probability that the keypoint's own similarity is at least 0.5 (`pose calibrate`)."""
     boxes: np.ndarray
     """(N, 4) float32 xyxy: the box each pose was looked for in."""
     skeleton: Skeleton
@@ -167,6 +172,8 @@ class Poses:
     """(N,) float32: the detector's; 1 for a given box."""
     track_ids: np.ndarray | None = None
     """(N,) int64 from 1, the same for one person through a video; None where nobody tracked."""
+    expected_oks: np.ndarray | None = None
+    """(N,) float64: the OKS to be expected of each pose, where scores are calibrated; else None."""
 
     def __post_init__(self) -> None:
         n, k = len(self.keypoints), self.skeleton.num_keypoints
@@ -176,8 +183,7 @@ class Poses:
             "boxes": (self.boxes.shape, (n, 4)),
             "box_scores": (self.box_scores.shape, (n,)),
         }
-        if self.track_ids is not None:
-            shapes["track_ids"] = (self.track_ids.shape, (n,))
+        shapes |= {name: (column.shape, (n,)) for name, column in self._optional().items()}
         for name, (got, expected) in shapes.items():
             if got != expected:
                 raise ValueError(f"poses: {name} has shape {got}, expected {expected}")
@@ -187,14 +193,19 @@ class Poses:
 
     def __getitem__(self, which: slice | np.ndarray) -> "Poses":
         """The poses that a slice, a mask (N,) or an index array chooses."""
-        return Poses(
-            self.keypoints[which],
-            self.scores[which],
-            self.boxes[which],
-            self.skeleton,
-            self.box_scores[which],
-            None if self.track_ids is None else self.track_ids[which],
-        )
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "skeleton"}
+        return replace(self, **{n: c[which] for n, c in columns.items() if c is not None})
+
+    def _optional(self) -> dict[str, np.ndarray]:
+        """The columns of `OPTIONAL` that are there."""
+        return {name: c for name in OPTIONAL if (c := getattr(self, name)) is not None}
+
+    def person_scores(self, threshold: float = KEYPOINT_SCORE_THRESHOLD) -> np.ndarray:
+        """(N,) how good each pose is: `expected_oks` where scores are calibrated, else box score
+        times the mean score of the keypoints above `threshold`."""
+        if self.expected_oks is not None:
+            return self.expected_oks
+        return person_scores(self.box_scores, self.scores, threshold)
 
     def to_coco(
         self,
@@ -203,15 +214,14 @@ class Poses:
         *,
         score_threshold: float = KEYPOINT_SCORE_THRESHOLD,
     ) -> list[dict[str, Any]]:
-        """COCO result entries with plain numbers; `score` is box score times the mean score of the
-        keypoints above `score_threshold`.
+        """COCO result entries with plain numbers; `score` is that of `person_scores`.
 
         Beside the keys of COCO's server each holds `box` and `box_score`, which scoring ignores
-        (a `bbox` would change the areas that pycocotools takes), and `track_id` where there is one.
+        (a `bbox` would change the areas that pycocotools takes), and those of `OPTIONAL`.
         """
-        totals = person_scores(self.box_scores, self.scores, score_threshold)
+        totals = self.person_scores(score_threshold)
         triplets = np.concatenate([self.keypoints, self.scores[..., None]], axis=-1)
-        entries: list[dict[str, Any]] = [
+        return [
             {
                 "image_id": int(image_id),
                 "category_id": category_id,
@@ -219,19 +229,16 @@ class Poses:
                 "score": float(totals[i]),
                 "box": [round(float(v), 3) for v in self.boxes[i]],
                 "box_score": float(self.box_scores[i]),
+                **{OPTIONAL[name]: column[i].item() for name, column in self._optional().items()},
             }
             for i in range(len(self))
         ]
-        if self.track_ids is not None:
-            for entry, track_id in zip(entries, self.track_ids, strict=True):
-                entry["track_id"] = int(track_id)
-        return entries
 
     def to_json(self) -> str:
         """JSON text for programs that know nothing of COCO: keypoints by name as [x, y, score]."""
         people = [
             {
-                **({} if self.track_ids is None else {"track_id": int(self.track_ids[i])}),
+                **{OPTIONAL[name]: column[i].item() for name, column in self._optional().items()},
                 "box": [round(float(v), 3) for v in self.boxes[i]],
                 "box_score": float(self.box_scores[i]),
                 "keypoints": {
@@ -271,24 +278,21 @@ class Poses:
         keypoints = triplets[..., :2]
         bounds = np.concatenate([keypoints.min(axis=1), keypoints.max(axis=1)], axis=1)
         boxes = [e.get("box", bound) for e, bound in zip(entries, bounds, strict=True)]
-        tracked = len(entries) > 0 and all("track_id" in e for e in entries)
+        optional = {
+            name: np.array([e[key] for e in entries])
+            for name, key in OPTIONAL.items()
+            if len(entries) > 0 and all(key in e for e in entries)
+        }
         return cls(
             keypoints,
             triplets[..., 2],
             np.array(boxes, dtype=np.float32).reshape(-1, 4),
             skeleton,
             np.array([e.get("box_score", e["score"]) for e in entries], dtype=np.float32),
-            np.array([e["track_id"] for e in entries], dtype=np.int64) if tracked else None,
+            **optional,
         )
 
 
 def empty_poses(skeleton: Skeleton) -> Poses:
     """No pose at all: what an image without people gives."""
-    k = skeleton.num_keypoints
-    return Poses(
-        np.zeros((0, k, 2), np.float32),
-        np.zeros((0, k), np.float32),
-        np.zeros((0, 4), np.float32),
-        skeleton,
-        np.zeros(0, np.float32),
-    )
+    return Poses.from_coco([], skeleton)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pose.once import say_once
 from pose.video_source import Source, kind_of, opened, shown, video_stream
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def _decode(
     if num_frames == 0:
         raise ValueError(f"{shown(source)}: holds no frame that can be decoded")
     if num_damaged:
-        logger.warning("%s: %d damaged packets were skipped", shown(source), num_damaged)
+        told = f"{shown(source)}: {num_damaged} damaged packets were skipped"
+        say_once(logger, logging.WARNING, told)
     return num_frames, False
 
 
@@ -103,7 +105,7 @@ def _packets(
     except av.FFmpegError as error:
         if not has_some:
             raise
-        logger.warning("%s: ends early (%s)", shown(source), error.strerror)
+        say_once(logger, logging.WARNING, f"{shown(source)}: ends early ({error.strerror})")
         yield None
     except IndexError:  # PyAV's, behind the last packet, where damage made up further streams
         return

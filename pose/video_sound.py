@@ -112,6 +112,8 @@ def _audio_stream(container: "InputContainer") -> "AudioStream | None":
 def _first_time(path: Path) -> Fraction:
     """The time stamp, in seconds, from which those of `read_frames` count."""
     with opened(path) as container:
+        if not container.streams.video:  # sound alone, which somebody cut to its start
+            return Fraction(0)
         stream = video_stream(container, path)
         first = next(decoded(container, stream, path))
         return Fraction(0) if first.pts is None else first.pts * (stream.time_base or Fraction(0))

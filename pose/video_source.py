@@ -95,6 +95,18 @@ def shown(source: Source) -> str:
     return re.sub(r"(?<=://)[^/?#]*@", "", os.fspath(source))
 
 
+def let_ffmpeg_run_free() -> None:
+    """FFmpeg's log leads nowhere from here on, as PyAV has it unless told otherwise.
+
+    As `av.logging.set_level` leads it, FFmpeg's threads wait for Python's lock with each line, and
+    whoever frees a decoder holds that lock and waits for the threads: both for ever. Older
+    torchvision sets it when it is imported.
+    """
+    import av.logging
+
+    av.logging.set_level(None)
+
+
 @contextmanager
 def opened(source: Source) -> Iterator["InputContainer"]:
     """The container of a video file or a stream; FFmpeg's errors become one line of ValueError.
@@ -103,6 +115,7 @@ def opened(source: Source) -> Iterator["InputContainer"]:
     """
     import av
 
+    let_ffmpeg_run_free()
     is_stream = isinstance(source, str) and kind_of(source) == "stream"
     name = shown(source)
     started = time.monotonic()
@@ -197,10 +210,12 @@ def camera_number(source: str) -> int:
 @contextmanager
 def opened_camera(source: Source) -> Iterator[cv2.VideoCapture]:
     """The camera of `camera:0`; ValueError where there is none."""
-    number, logging = camera_number(os.fspath(source)), cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error below says it in a line
+    number = camera_number(os.fspath(source))
+    # As OpenCV 4 calls it, and 5. Silence: the error below says it in a line.
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    level = set_log_level(0)
     capture = cv2.VideoCapture(number)
-    logging.setLogLevel(level)
+    set_log_level(level)
     try:
         if not capture.isOpened():
             raise ValueError(

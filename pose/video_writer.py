@@ -13,6 +13,7 @@ import numpy as np
 from pose.files import replacing
 from pose.geometry import Size
 from pose.video_sound import Sound
+from pose.video_source import let_ffmpeg_run_free
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -73,6 +74,7 @@ class VideoWriter:
                 f"{self.path}: this build of PyAV has no H.264 encoder; install one with libx264 "
                 "(the wheels of the package 'av' have it)"
             )
+        let_ffmpeg_run_free()
         self._reformatter = VideoReformatter()
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(self.path))

@@ -9,6 +9,14 @@ from typing import Any
 
 import pytest
 
+from pose.once import say_once
+from pose.telemetry import forbid_telemetry
+from tests.sockets import keep_here
+
+keep_here()
+# Tests also import libraries of others by themselves, and start programs that do.
+forbid_telemetry()
+
 # A shell starts what runs in the background with Ctrl-C ignored, and so would be all started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,6 +29,12 @@ def test_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("POSE_TEST_DATA is not set to a folder of real test data")
     return Path(folder).resolve()
+
+
+@pytest.fixture(autouse=True)
+def said_anew() -> None:
+    """What is said once in a process is said once in a test."""
+    say_once.cache_clear()
 
 
 @pytest.fixture

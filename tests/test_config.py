@@ -5,6 +5,7 @@ import pytest
 from pose.config import Config, config_page, document, load_config, plain, resolve
 from pose.layers import ConfigError, read_yaml
 from pose.recipes import RECIPES
+from pose.schema import OPERATIONAL
 
 
 @pytest.fixture
@@ -76,6 +77,15 @@ def test_every_key_is_documented():
     assert len(rows) == len({key for key, *_ in rows}) > 30
     assert all(sentence.endswith(".") for *_, sentence in rows)
     assert Config().train.lr == 1e-3
+
+
+def test_what_does_not_tell_one_experiment_from_another():
+    assert sorted(OPERATIONAL) == [
+        *("data.root", "data.unreadable", "data.workers"),
+        *("expected.boxes", "expected.digits", "expected.figure"),
+        *("expected.source", "expected.value", "test.batch_size", "test.compile"),
+        *("train.failed_save", "train.max_skipped", "train.save_minutes", "train.sheet_every"),
+    ]
 
 
 def test_the_page_is_the_schema():

@@ -10,16 +10,9 @@ from pose.codecs import CODECS
 from pose.config import config_names, find_config, load_config, resolve
 from pose.layers import read_yaml
 from pose.skeleton import COCO_17
+from tests.test_config import leaves
 
 NAMES = config_names()
-
-
-def leaves(section, prefix=""):
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def written(name):

@@ -53,6 +53,14 @@ def test_a_length_need_not_be_announced(tmp_path, server):
     assert (tmp_path / "w.pth").read_bytes() == CONTENT
 
 
+def test_a_server_that_does_not_end_is_left(tmp_path, server, monkeypatch):
+    monkeypatch.setattr("pose.download.MAX_BYTES", len(CONTENT) - 1)
+    server.sized = False
+    with pytest.raises(OSError, match=r"w\.pth: more than \d+ bytes come; not kept"):
+        fetch(server.url("w.pth"), tmp_path / "w.pth")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_cut_file_is_said_and_resumed(tmp_path, server):
     path = tmp_path / "w.pth"
     for _ in range(2):

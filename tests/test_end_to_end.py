@@ -10,7 +10,7 @@ from pose.commands import quickstart
 from pose.commands.main import main
 from pose.config import find_config
 from pose.images import read_image
-from pose.models.weights import read_config
+from pose.models.weights import load_with_config
 from pose.video import read_frames
 
 NUM_VAL = 6
@@ -40,7 +40,7 @@ def test_the_quickstart_makes_all_it_says(tmp_path, capsys):
     assert 0 <= trained < ceiling and ceiling > 0.8
     figures = json.loads((out / "evaluation/receipt.json").read_text())["figures"]
     assert round(figures["AP"], 4) == trained
-    assert read_config(out / "run/best.safetensors")["model"]["name"] == "hrnet_small"
+    assert load_with_config(out / "run/best.safetensors")[1]["model"]["name"] == "hrnet_small"
     for picture in ("poses.jpg", "run/curves.png", "run/sheets/training.jpg"):
         assert np.ptp(read_image(out / picture)) > 50
     assert sum(1 for _ in read_frames(out / "poses.mp4")) > 0

@@ -1,10 +1,11 @@
 """Files appear whole or not at all, as if they had been written in place."""
 
 import os
+import stat
 
 import pytest
 
-from pose.files import replacing
+from pose.files import remove_leftovers, replacing
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -71,3 +72,34 @@ def test_a_folder_is_refused_in_the_name_that_was_given(tmp_path):
     with pytest.raises(OSError) as raised, replacing(path) as temporary:
         raise PermissionError(13, "Permission denied", str(temporary))
     assert raised.value.filename == str(path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    kept = [tmp_path / name for name in ("a.txt", ".hidden", ".0123abcd", "0123abcd.a.txt")]
+    for path in kept:
+        path.write_text("x")
+    (tmp_path / ".0123abcd.a.txt").write_text("half")
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_full_disk_is_said_of_the_name_that_was_given(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError) as raised, replacing(path):
+        raise OSError(28, "No space left on device")
+    assert raised.value.filename == str(path) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be flushed there")
+def test_the_file_is_flushed_before_it_is_named_and_the_folder_after(tmp_path, monkeypatch):
+    done, flush, rename = [], os.fsync, os.replace
+
+    def flushed(descriptor):
+        done.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("named"), rename(*names)))
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+    assert done == [False, "named", True]

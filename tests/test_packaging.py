@@ -114,3 +114,14 @@ def test_wheel_runs_and_finds_the_configs_away_from_the_clone(unpacked_wheel, tm
     listed = python("-c", "from pose.config import config_names; print(*config_names())").split()
     expected = (p.relative_to(ROOT / "configs") for p in (ROOT / "configs").rglob("*.yaml"))
     assert listed == sorted(p.with_suffix("").as_posix() for p in expected)
+
+
+def test_make_test_runs_every_test():
+    """It names them group by group; a new folder has to join one."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    groups = re.search(r"^TESTS := (.*?)$\n\n", text, re.MULTILINE | re.DOTALL)[1]
+    named = {
+        path for pattern in re.findall(r"[\w/*.\[\]-]+", groups) for path in ROOT.glob(pattern)
+    }
+    tests = set((ROOT / "tests").rglob("test_*.py"))
+    assert {test for test in tests if not named & {test, *test.parents}} == set()

@@ -23,12 +23,15 @@ PARAMETERS = {
     "write_image": ["path", "image", "quality"],
 }
 METHODS = {
-    "Poses": {"from_coco", "to_coco", "to_dataframe", "to_json"},
+    "Poses": {"from_coco", "person_scores", "to_coco", "to_dataframe", "to_json"},
     "Predictor": {"detect", "look_at"},
 }
 FIELDS = {
     "Boxes": ["boxes", "scores"],
-    "Poses": ["keypoints", "scores", "boxes", "skeleton", "box_scores", "track_ids"],
+    "Poses": [
+        *("keypoints", "scores", "boxes", "skeleton", "box_scores", "track_ids"),
+        "expected_oks",
+    ],
 }
 
 

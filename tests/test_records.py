@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 
 from pose.records import (
+    MAX_NAME,
+    category_ids,
+    file_name,
     finite,
+    named_images,
     numbers,
     objects,
     read_json,
-    read_mat,
     require,
+    shown,
+    shown_text,
     whole,
     write_json,
-    write_mat,
 )
 
 CONTENT = {"name": "größe 图", "rows": [0.1, 1 / 3, 5e-324, 2**53 + 1], "none": None, "yes": True}
@@ -115,57 +119,72 @@ def test_objects_and_their_keys():
         require([], ("a",), "here")
 
 
-# MATLAB files
-
-
-def test_arrays_read_back(tmp_path):
-    path = tmp_path / "new" / "a.mat"
-    content = {"points": np.random.default_rng(0).random((3, 16, 2)), "none": np.zeros((0, 2))}
-    write_mat(path, content)
-    found = read_mat(path)
-    assert list(found) == list(content) and list(path.parent.iterdir()) == [path]
-    assert all(np.array_equal(found[name], content[name]) for name in content)
-
-
-def test_a_suffix_is_not_added(tmp_path):
-    write_mat(tmp_path / "a", {"x": np.ones((1, 1))})
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert read_mat(tmp_path / "a")["x"].tolist() == [[1]]
-    with pytest.raises(FileNotFoundError, match="b: no such file"):
-        read_mat(tmp_path / "b")
-
-
-V73 = b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n"
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (V73, "is a MATLAB file of version 7.3 (HDF5), which is not read; save it with -v7"),
-        (b"", "not a whole MATLAB file ("),
-        (b"[1, 2]", "not a whole MATLAB file ("),
-        (b"{" * 500, "not a whole MATLAB file ("),
-        (bytes(range(256)) * 4, "not a whole MATLAB file ("),
-    ],
+    "value", ["x" * 10**6, "a\nb", nested(900), {"a": nested(500)}, np.zeros((9, 9)), 10**400]
 )
-def test_a_matlab_file_that_is_none_ends_in_one_line(tmp_path, content, message):
-    path = tmp_path / "a.mat"
-    path.write_bytes(content)
+def test_whatever_stands_in_a_file_is_shown_in_one_short_line(value):
+    assert len(shown(value)) <= 40 and shown(value).isprintable()
+    for check in (whole, finite, lambda v, where: numbers(v, 3, where)):
+        if check is numbers and isinstance(value, list | np.ndarray):
+            continue
+        with pytest.raises(ValueError) as raised:
+            check(value, "here")
+        assert str(raised.value).isprintable() and len(str(raised.value)) < 120
+
+
+def test_keys_of_a_stranger_are_shown_in_one_short_line():
+    entry = {f"{i}\n\x1b[31m": 1 for i in range(1000)}
     with pytest.raises(ValueError) as raised:
-        read_mat(path)
-    assert str(raised.value).startswith(f"{path}: {message}") and "\n" not in str(raised.value)
-    with pytest.raises(ValueError, match="is a folder, expected a MATLAB file"):
-        read_mat(tmp_path)
+        require(entry, ("id",), "here")
+    assert str(raised.value).isprintable() and len(str(raised.value)) < 300
+    assert shown_text("a\nb\x1b图") == "a?b?图"
 
 
-@pytest.mark.parametrize("length", [4, 100, 130, 200, 1000, 3000])
-def test_a_matlab_file_cut_short_or_changed_is_refused(tmp_path, length):
-    path = tmp_path / "a.mat"
-    write_mat(path, {"points": np.random.default_rng(0).random((30, 16, 2))})
-    content = path.read_bytes()
-    changed = bytearray(content)
-    changed[max(length, 200)] ^= 255  # before that stand a remark and the byte order
-    for damaged in (content[:length], bytes(changed)):
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a whole MATLAB file"):
-            read_mat(path)
+def test_truths_and_texts_are_no_numbers():
+    for values in ([1, True, 2], [1.0, 2.0, False], [1, 2, "x" * 10**8]):
+        with pytest.raises(ValueError, match="is not a flat list of numbers"):
+            numbers(values, 3, "here")
+    assert numbers([np.float64(1), 2, np.int32(3)], 3, "here").tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "图/é.png", "x" * MAX_NAME])
+def test_names_that_files_can_have(name):
+    assert file_name(name, "here") == name
+
+
+@pytest.mark.parametrize("name", ["", None, 5, "a\0b", "\ud800.jpg", "x" * (MAX_NAME + 1), ["a"]])
+def test_names_that_no_file_has(name):
+    with pytest.raises(
+        ValueError, match=r"here: file_name is .*, expected a file's name"
+    ) as raised:
+        file_name(name, "here: file_name")
+    assert str(raised.value).isprintable()
+
+
+def test_ids_of_categories():
+    assert category_ids({"categories": [{"id": 3}, {"id": 1.0}]}, "here") == [3, 1]
+    for categories, line in [
+        ([], "'categories' is empty"),
+        ([{"name": "a"}], r"categories\[0\]: has no 'id'"),
+        ([{"id": 1}, {"id": "2"}], r"categories\[1\]: id is '2', expected an integer"),
+        ([{"id": 1}, {"id": 2}, {"id": 1}], r"categories\[2\]: id 1 is that of categories\[0\]"),
+    ]:
+        with pytest.raises(ValueError, match=f"^here: {line}"):
+            category_ids({"categories": categories}, "here")
+
+
+def test_names_of_images():
+    images = [{"id": 3, "file_name": "a.jpg"}, {"id": 4}, {"id": 3.0, "file_name": "a.jpg"}]
+    assert named_images({"images": images}, "here", all_named=False) == {3: "a.jpg"}
+    with pytest.raises(ValueError, match=r"^here: images\[1\]: has no 'file_name'"):
+        named_images({"images": images}, "here", all_named=True)
+    images[2]["file_name"] = "b.jpg"
+    with pytest.raises(ValueError, match=r"^here: images\[2\]: id 3 is that of a.jpg too"):
+        named_images({"images": images}, "here", all_named=False)

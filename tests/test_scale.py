@@ -14,7 +14,7 @@ from pose.scale import run_on_ray, worker_resources
 from pose.shards import Settings, finish_run, open_run, write_shard
 from tests.stand_in import assert_rows_of, make_inputs, mark, seen, stand_in
 
-parquet = pytest.importorskip("pyarrow.parquet")
+parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")

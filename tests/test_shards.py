@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 
 from pose import shards
+from pose.build_predictor import calibration_path
+from pose.config import resolve
+from pose.files import sha256_of
 from pose.images import read_image
+from pose.metrics.calibration import Calibration, Curve
 from pose.shards import (
     COLUMNS,
     DONE,
@@ -37,7 +42,7 @@ from tests.stand_in import (
 )
 
 pandas = pytest.importorskip("pandas")
-parquet = pytest.importorskip("pyarrow.parquet")
+parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,55 @@ def test_rows_are_those_of_a_plain_loop(inputs, settings):
 def test_rows_are_the_same_whatever_the_batch(inputs, settings, size):
     batches = [inputs[i : i + size] for i in range(0, len(inputs), size)]
     assert_rows_of([row for batch in batches for row in find_rows(settings, batch)], inputs)
+
+
+CALIBRATION = Calibration(Curve(3.0, 1.0), Curve(2.0, 1.0))
+
+
+def calibrated_stand_in(weights, **options):
+    predictor = stand_in(weights, **options)
+    predictor.runtime = replace(predictor.runtime, calibration=CALIBRATION)
+    return predictor
+
+
+def test_calibrated_scores_stand_in_a_column_of_their_own(inputs, settings):
+    plain = list(find_rows(settings, inputs))
+    assert all(row["expected_oks"] is None for row in plain)
+    found = list(find_rows(replace(settings, make=calibrated_stand_in), inputs))
+    assert [row["keypoints"] for row in found] != [row["keypoints"] for row in plain]
+    for row, own in zip(found, plain, strict=True):
+        if own["score"] is None:
+            assert row["expected_oks"] is None
+        else:
+            assert row["expected_oks"] == row["score"] == CALIBRATION.people(own["score"])
+
+
+def test_a_calibration_is_part_of_what_a_run_is_known_by(inputs, settings, tmp_path):
+    weights = tmp_path / "w.pth"
+    weights.write_text("a network")
+    chosen = Settings(str(weights), settings.detector, make=stand_in)
+
+    def begin(name):
+        run = open_run(inputs, tmp_path / name, chosen, shard_size=4)
+        taken = resolve({}, "test", run.settings.keys).predict.calibration
+        return run, json.loads((run.folder / RUN).read_text())["calibration"], taken
+
+    plain, known, taken = begin("a")
+    assert known is None and taken == "none"
+    write_shard(plain.settings, plain.folder, plain.shards[0])
+    kept = calibration_path(weights)
+    curves = {name: {"slope": 5.0, "offset": -1.0} for name in ("keypoints", "people")}
+    kept.write_text(json.dumps({"weights": None, "curves": curves}))
+    run, known, taken = begin("b")
+    assert known == sha256_of(kept) and taken == str(kept)
+    assert not names_of(run) & names_of(plain)
+    with pytest.raises(ValueError, match=r"of a run with calibration None, this one has '"):
+        begin("a")
+    chosen = replace(chosen, keys=("predict.calibration=none",))
+    assert begin("c")[1:] == (None, "none")
+    chosen = replace(chosen, keys=(f"predict.calibration={weights}",))
+    with pytest.raises(ValueError, match=r"w\.pth: "):
+        begin("d")
 
 
 def test_the_work_pickles(inputs, settings, tmp_path):

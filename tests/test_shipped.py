@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import pose
+from pose.config import load_config, resolve
 from pose.data.synthetic import draw_scene
 from pose.metrics.oks import oks
-from pose.models.weights import read_config
+from pose.models.weights import load_with_config
 from pose.published import find_weights, shipped
 from pose.skeleton import COCO_17
 
@@ -24,8 +25,10 @@ def test_it_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
 
 def test_it_is_small_and_says_what_it_is():
     assert shipped(NAME).stat().st_size <= 8_000_000
-    config = read_config(shipped(NAME))
-    assert config["model"]["name"] == NAME
+    config = load_with_config(shipped(NAME))[1]
+    ours = load_config(f"synthetic/{NAME}")
+    for section in ("model", "codec"):
+        assert resolve({section: config[section]}, NAME)[section] == ours[section]
     assert tuple(config["skeleton"]["keypoints"]) == COCO_17.keypoints
 
 
@@ -40,4 +43,4 @@ def test_it_finds_drawn_people_it_has_not_seen():
             points, visibility = person.keypoints[:, :2], person.keypoints[:, 2]
             similarities.append(oks(found, points, person.area, COCO_17.sigmas, visibility))
     assert len(similarities) >= 20
-    assert np.mean(similarities) == pytest.approx(0.85, abs=0.07)
+    assert np.mean(similarities) == pytest.approx(0.825, abs=0.03)

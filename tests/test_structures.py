@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pose.skeleton import COCO_17, Skeleton
-from pose.structures import People, PoseBatch, Poses, collate, empty_poses, person_scores
+from pose.structures import People, PoseBatch, Poses, empty_poses, person_scores
 
 FOOT = Skeleton("foot", ("heel", "toe", "ankle"))
 
@@ -151,23 +151,17 @@ def test_people_are_a_sequence_of_persons():
         people[3]
 
 
-def test_samples_become_a_batch():
-    def sample(i):
-        return PoseBatch(
-            torch.full((3, 8, 6), i, dtype=torch.uint8),
-            torch.full((17, 2), float(i)),
-            torch.ones(17, dtype=torch.bool),
-            torch.zeros(2, 3, dtype=torch.float64),
-            torch.tensor(i),
-        )
-
-    batch = collate([sample(i) for i in (3, 1, 2)])
+def test_a_batch_is_parted_and_moved():
+    index = torch.tensor([3, 1, 2])
+    batch = PoseBatch(
+        index.to(torch.uint8)[:, None, None, None].expand(3, 3, 8, 6),
+        index.float()[:, None, None].expand(3, 17, 2),
+        torch.ones(3, 17, dtype=torch.bool),
+        torch.zeros(3, 2, 3, dtype=torch.float64),
+        index,
+    )
     assert [part.index.tolist() for part in batch.split(2)] == [[3, 1], [2]]
     assert [part.images[:, 0, 0, 0].tolist() for part in batch.split(9)] == [[3], [1], [2]]
-    assert batch.images.shape == (3, 3, 8, 6)
-    assert batch.images.dtype == torch.uint8
-    assert batch.index.tolist() == [3, 1, 2]
-    assert batch.keypoints[:, 0, 0].tolist() == [3, 1, 2]
     moved = batch.to(torch.device("meta"))
     assert moved.images.device.type == "meta"
     assert moved.matrices is batch.matrices

@@ -4,6 +4,8 @@ import logging
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -75,6 +77,30 @@ def test_what_is_no_source_is_refused(source: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("|", r"\|")) as caught:
         kind_of(source)
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+LOGGED = """
+import sys
+import av.logging
+import numpy as np
+from pose.video import VideoWriter, probe
+for turn in ("write", "read"):
+    av.logging.set_level(av.logging.ERROR)
+    if turn == "write":
+        noise = np.random.default_rng(0)
+        with VideoWriter(sys.argv[1]) as writer:
+            for _ in range(20):
+                writer.write(noise.integers(0, 255, (240, 320, 3), np.uint8))
+    else:
+        for _ in range(50):
+            assert probe(sys.argv[1]).num_frames == 20
+    assert av.logging.get_level() is None, turn
+"""
+
+
+def test_a_log_that_the_application_set_stops_no_video(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", LOGGED, str(tmp_path / "a.mp4")]
+    subprocess.run(line, check=True, timeout=100)  # it would wait for ever
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

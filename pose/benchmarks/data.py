@@ -4,9 +4,10 @@ The published sample is the network's input, normalised, with its maps; ours is 
 keypoints. What that leaves to the device has a row of its own, where the same core does it too.
 """
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,17 +19,20 @@ from torch.utils.data import default_collate
 from pose.benchmarks.drawn import with_data
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
 from pose.benchmarks.settings import Settings
-from pose.build import training_dataset
 from pose.build_data import data_path, load_people, load_val_boxes
 from pose.build_network import codec_of
+from pose.build_training import training_dataset
 from pose.codecs import Codec
+from pose.data.crop_cache import CropCache, open_cache
 from pose.data.dataset import EvaluationOrder, PoseDataset
-from pose.geometry import Crop
+from pose.data.photographs import Photographs
+from pose.data.windows import WindowBatch
+from pose.geometry import Crop, PixelGrid, grid_span
 from pose.images import ImageFolder
 from pose.models.pose_model import levels
 from pose.references import crops
 from pose.references.decoding import pairs_of
-from pose.structures import Person
+from pose.structures import People, Person, PoseBatch
 
 PEOPLE, BATCH, STRIDE = 160, 32, 4
 ENOUGH = 2000
@@ -62,7 +66,9 @@ def measure(settings: Settings) -> list[Row]:
     boxes = evaluation.num_people / max(len(set(seen)), 1)
     with one_core():
         return [
-            *compared("a training sample on one core", training, codec),
+            *compared(
+                "a training sample on one core", training, codec, further_ways(settings, training)
+            ),
             *compared(
                 f"an evaluation sample on one core, {boxes:.1f} boxes an image", evaluation, codec
             ),
@@ -90,6 +96,7 @@ def training_reading(settings: Settings, codec: Codec) -> Reading:
     """
     cfg = settings.cfg
     dataset = training_dataset(cfg, load_people(cfg, "train"), codec)
+    assert isinstance(dataset, PoseDataset)  # as `with_data` reads
     chosen = np.random.default_rng(0).permutation(len(dataset))
     place = dataset.people.image_index[chosen[:ENOUGH]]
     turn = [int((place[:i] == place[i]).sum()) for i in range(len(place))]
@@ -99,7 +106,38 @@ def training_reading(settings: Settings, codec: Codec) -> Reading:
         for start in range(0, len(chosen), BATCH)
     ]
     images = ImageFolder(data_path(cfg, "train_images"))
-    return reading_of(dataset, batches, images, settings.folder / "train")
+    return reading_of(dataset, batches, images, settings.folder / "train", codec.pixel_grid)
+
+
+def further_ways(settings: Settings, reading: Reading) -> dict[str, PoseDataset]:
+    """The training samples out of a cache, and as windows that the device warps."""
+    cached = copy.copy(reading.dataset)
+    cached.parts = cached_parts(settings, reading)
+    windows = copy.copy(cached)
+    windows.warped_by = "device"
+    return {"uint8, from the cache": cached, "windows for the device, from the cache": windows}
+
+
+def cached_parts(settings: Settings, reading: Reading) -> CropCache:
+    """A cache of the people who are read, and of no others of the set."""
+    dataset = reading.dataset
+    assert dataset.policy is not None
+    chosen = np.array([index for keys in reading.batches for _, index in keys])
+    columns = {
+        field.name: getattr(dataset.people, field.name)[chosen]
+        for field in fields(People)
+        if field.name not in ("skeleton", "images", "image_sizes")
+    }
+    cache = open_cache(
+        settings.folder / "crops",
+        replace(dataset.people, **columns),
+        dataset.policy,
+        ImageFolder(settings.folder / "train"),
+    )
+    of_person = np.full(len(dataset), -1)
+    of_person[chosen] = cache.regions.of_person
+    regions = replace(cache.regions, of_person=of_person)
+    return CropCache(cache.folder, regions, dataset.people)
 
 
 def evaluation_reading(settings: Settings, codec: Codec) -> Reading:
@@ -109,11 +147,15 @@ def evaluation_reading(settings: Settings, codec: Codec) -> Reading:
     images = ImageFolder(data_path(cfg, "val_images"))
     dataset = PoseDataset(people, images, codec.input_size, grid=codec.pixel_grid)
     batches = list(EvaluationOrder(people.image_index, BATCH))[: PEOPLE // BATCH]
-    return reading_of(dataset, batches, images, settings.folder / "val")
+    return reading_of(dataset, batches, images, settings.folder / "val", codec.pixel_grid)
 
 
 def reading_of(
-    dataset: PoseDataset, batches: list[list[tuple[int, int]]], images: ImageFolder, folder: Path
+    dataset: PoseDataset,
+    batches: list[list[tuple[int, int]]],
+    images: ImageFolder,
+    folder: Path,
+    grid: PixelGrid,
 ) -> Reading:
     """With the photographs in `folder` too: the published loader reads files, and so do both from
     the same disk's memory."""
@@ -122,44 +164,60 @@ def reading_of(
         if not (folder / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(images.read_bytes(name))
-    dataset.images = ImageFolder(folder)
+    dataset.parts = Photographs(dataset.people, ImageFolder(folder))
     placed = [
-        [placed_at(dataset.people[key[1]], dataset.crop(key), folder) for key in keys]
+        [placed_at(dataset.people[key[1]], dataset.crop(key), grid, folder) for key in keys]
         for keys in batches
     ]
     pairs = pairs_of(dataset.people.skeleton.flip_index)
     return Reading(dataset, batches, placed, pairs)
 
 
-def placed_at(person: Person, crop: Crop, folder: Path) -> crops.Placed:
-    """A crop in the published terms: centre, width and rotation, the mirror apart."""
+def placed_at(person: Person, crop: Crop, grid: PixelGrid, folder: Path) -> crops.Placed:
+    """A crop on `grid` in the published terms: centre, width and rotation, the mirror apart."""
+    span = grid_span(crop.size, grid)
     linear = crop.matrix[:, :2] * ([-1, 1] if crop.mirrored else [1, 1])
     labelled = person.visibility > 0
     return crops.Placed(
         path=str(folder / person.image),
-        center=crop.to_image(np.array(crop.size) / 2),
-        width=crop.size[0] / float(np.hypot(*linear[0])),
+        center=crop.to_image(span / 2),
+        width=span[0] / float(np.hypot(*linear[0])),
         keypoints=person.keypoints.astype(np.float64),
         visible=(labelled if labelled.any() else ~labelled).astype(np.float64),
         rotation=float(np.rad2deg(np.arctan2(linear[0, 1], linear[0, 0]))),
         mirrored=crop.mirrored,
+        grid=grid,
     )
 
 
-def compared(work: str, reading: Reading, codec: Codec) -> list[Row]:
-    """The published samples and ours, both as batches."""
-    ways = {
+def compared(
+    work: str, reading: Reading, codec: Codec, further: Mapping[str, PoseDataset] | None = None
+) -> list[Row]:
+    """The published samples and ours, both as batches; ours also as `further` data sets of the
+    same people make them."""
+    ours = {"uint8": reading.dataset, **(further or {})}
+    ways: dict[str, Callable[[], object]] = {
         PUBLISHED: partial(_published, reading, codec),
-        "uint8": partial(_ours, reading),
+        **{name: partial(_batches, dataset, reading.batches) for name, dataset in ours.items()},
         "uint8, then normalised and with maps": partial(_finished, reading, codec),
     }
-    theirs = torch.cat([crops.levels(pictures).round() for pictures, *_ in ways[PUBLISHED]()])
-    ours = torch.cat([batch.images for batch in _ours(reading)])
-    apart = (theirs - ours).abs()
-    equal = f"{(apart == 0).double().mean():.2%} of the values equal, all within {apart.max():.0f}"
-    return side_by_side(
-        work, "sample", ways, count=reading.num_people, agreements={"uint8": f"{equal} levels"}
-    )
+    theirs = torch.cat([crops.levels(made[0]).round() for made in _published(reading, codec)])
+    agreements = {
+        name: agreement(theirs, _batches(dataset, reading.batches))
+        for name, dataset in ours.items()
+    }
+    return side_by_side(work, "sample", ways, count=reading.num_people, agreements=agreements)
+
+
+def agreement(theirs: torch.Tensor, ours: Sequence[PoseBatch | WindowBatch]) -> str:
+    """How far our crops are from the published ones (N, 3, H, W), in grey levels."""
+    images = torch.cat([batch.to(torch.device("cpu")).images for batch in ours])
+    apart = (theirs - images).abs()
+    text = f"{(apart == 0).double().mean():.2%} of the values equal"
+    most = int(apart.max())
+    if most > 1:
+        text += f", {(apart <= 1).double().mean():.2%} within 1, mean {apart.mean():.3f}"
+    return f"{text}, all within {most} levels"
 
 
 def _published(reading: Reading, codec: Codec) -> list:
@@ -170,8 +228,8 @@ def _published(reading: Reading, codec: Codec) -> list:
     ]
 
 
-def _ours(reading: Reading) -> list:
-    return [reading.dataset.__getitems__(keys) for keys in reading.batches]
+def _batches(dataset: PoseDataset, batches: list[list[tuple[int, int]]]) -> list:
+    return [dataset.__getitems__(keys) for keys in batches]
 
 
 def _finished(reading: Reading, codec: Codec) -> list:
@@ -182,5 +240,5 @@ def _finished(reading: Reading, codec: Codec) -> list:
             (batch.images - mean).div_(deviation),
             codec.encode(batch.keypoints, batch.labelled),
         )
-        for batch in _ours(reading)
+        for batch in _batches(reading.dataset, reading.batches)
     ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from easydict import EasyDict
 
 from pose.benchmarks.settings import Settings
 from pose.build_data import data_path, load_people
@@ -18,21 +19,28 @@ IMAGES, SIZE, BOXES = 24, (640, 480), 20
 
 
 def with_data(settings: Settings) -> Settings:
-    """The settings with data that are on this machine: of several training sets the first.
+    """The settings with data that are on this machine, plainly read: of several training sets the
+    first.
 
     Those of the config, which must be there where data.root is named; else 'train' and 'val' drawn
     below the settings' folder, with `BOXES` boxes an image as data.val_boxes.
     """
     cfg = settings.cfg
-    own = cfg.data.root != Data().root or data_path(cfg, "val_annotations").exists()
+    own = has_own_data(cfg)
     layer = plain(cfg)
     first = {"more_annotations": (), "more_images": (), "more_formats": ()}
-    data = {**layer["data"], **first, **({} if own else _drawn(settings))}
+    plainly = {"cache": False, "warped_by": "loader", "unreadable": "error"}
+    data = {**layer["data"], **first, **plainly, **({} if own else _drawn(settings))}
     cfg = resolve({**layer, "data": data}, "data")
     if not own:
         found = list(_detections(load_people(cfg, "val")))
         write_json(data_path(cfg, "val_boxes"), found)
     return Settings(cfg, settings.device, settings.folder)
+
+
+def has_own_data(cfg: EasyDict) -> bool:
+    """Whether the data of the config are meant: data.root is named, or its default is there."""
+    return cfg.data.root != Data().root or data_path(cfg, "val_annotations").exists()
 
 
 def _drawn(settings: Settings) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Row:
     """Seconds of the first call, which the others leave out: compilation, first allocations."""
     agreement: str = ""
     """How far what it gives lies from what the published way gives."""
+    size: int | None = None
+    """How much at once, where that is what differs; then the ratio is to the smallest size."""
 
 
 def side_by_side(
@@ -68,7 +70,59 @@ def side_by_side(
 
     Each way is called once before anything counts. agreements says of each way how far it agrees.
     """
-    assert PUBLISHED in ways
+    warm_up, seconds = take_turns(work, ways, rounds, least_seconds)
+    return [
+        Row(
+            work=work,
+            unit=unit,
+            way=name,
+            seconds=Spread.of(seconds[name] / count),
+            ratio=Spread.of(seconds[PUBLISHED] / seconds[name]),
+            warm_up=warm_up[name],
+            agreement=(agreements or {}).get(name, ""),
+        )
+        for name in ways
+    ]
+
+
+def by_size(
+    work: str,
+    unit: str,
+    sizes: Mapping[int, Callable[[], object]],
+    *,
+    what: str,
+    rounds: int = ROUNDS,
+    counts: Mapping[int, int] | None = None,
+) -> list[Row]:
+    """A row for each size of `what` ("people a batch"), the smallest first: what a unit costs as
+    work grows. Their ratio is to a unit of the smallest.
+
+    A call of size n does n units, or counts[n].
+    """
+    counts = counts or {size: size for size in sizes}
+    names = {size: f"{size:,} {what}" for size in sizes}
+    warm_up, seconds = take_turns(
+        work, {names[size]: way for size, way in sizes.items()}, rounds, LEAST_SECONDS
+    )
+    each = {size: seconds[name] / counts[size] for size, name in names.items()}
+    return [
+        Row(
+            work=work,
+            unit=unit,
+            way=name,
+            seconds=Spread.of(each[size]),
+            ratio=Spread.of(each[min(sizes)] / each[size]),
+            warm_up=warm_up[name],
+            size=size,
+        )
+        for size, name in names.items()
+    ]
+
+
+def take_turns(
+    work: str, ways: Mapping[str, Callable[[], object]], rounds: int, least_seconds: float
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Of each way the seconds of its first call, and (rounds,) those of a call in its turns."""
     warm_up, repeats = {}, {}
     for name, way in ways.items():
         warm_up[name] = _seconds_of(way, 1)
@@ -79,20 +133,8 @@ def side_by_side(
     for turn in tqdm(range(rounds), desc=work, unit="turn", disable=None, leave=False):
         # Whoever comes first finds other caches than whoever comes last.
         for name in order[turn % len(order) :] + order[: turn % len(order)]:
-            elapsed = _seconds_of(ways[name], repeats[name])
-            seconds[name][turn] = elapsed / repeats[name] / count
-    return [
-        Row(
-            work=work,
-            unit=unit,
-            way=name,
-            seconds=Spread.of(seconds[name]),
-            ratio=Spread.of(seconds[PUBLISHED] / seconds[name]),
-            warm_up=warm_up[name],
-            agreement=(agreements or {}).get(name, ""),
-        )
-        for name in ways
-    ]
+            seconds[name][turn] = _seconds_of(ways[name], repeats[name]) / repeats[name]
+    return warm_up, seconds
 
 
 def _seconds_of(way: Callable[[], object], repeats: int) -> float:

@@ -1,6 +1,7 @@
 """The network alone: crops -> maps, by everything that can run it on this machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
@@ -15,7 +16,9 @@ from pose.build import model_of
 from pose.codecs import Codec
 from pose.devices import native_bf16
 from pose.export.writers import OPENERS, SUFFIXES, WRITERS, Order
-from pose.inference.runtimes import MAPS
+from pose.inference.network_file import MAPS, NetworkFile
+from pose.inference.openvino_file import open_openvino
+from pose.models.compiling import Compiled, Graphs, can_compile
 from pose.models.folding import DTYPES, for_inference
 from pose.models.pose_model import PoseModel
 from pose.references.network import look, normalised
@@ -54,17 +57,13 @@ def measure(settings: Settings) -> list[Row]:
         timed |= {name: partial(way, images) for name, way in ways.items()}
         expected = look(network, inputs).float()
         top = expected.abs().max()
-        # Weights at random magnify rounding as no trained network does.
-        agreements = {
-            name: f"maps within {float((way(images).to(device) - expected).abs().max() / top):.1g}"
-            if name.endswith("fp32")
-            else "its certificate tells"
-            for name, way in ways.items()
-        }
         work = f"{settings.cfg.model.name} {height}x{width}, batches of {batch}"
-        rows += side_by_side(
-            work, "person", finished(timed, device), count=batch, agreements=agreements
-        )
+        for row in side_by_side(work, "person", finished(timed, device), count=batch):
+            agreement = "" if row.way == PUBLISHED else "its certificate tells"
+            if row.way.endswith("fp32"):  # random weights magnify rounding as trained ones do not
+                apart = (ways[row.way](images).to(device) - expected).abs().max() / top
+                agreement = f"maps within {float(apart):.1g}"
+            rows.append(replace(row, agreement=agreement))
     return rows
 
 
@@ -94,17 +93,29 @@ def our_ways(
     settings: Settings, model: PoseModel, codec: Codec, crops: torch.Tensor
 ) -> Iterator[tuple[str, Way]]:
     """What `pose predict` runs weights with, and on a CPU the files of `pose export`."""
-    bf16 = bool(native_bf16(settings.device))
+    device, bf16 = settings.device, bool(native_bf16(settings.device))
     for precision in ("fp32", "bf16") if bf16 else ("fp32",):
         network = for_inference(model, DTYPES[precision])
         yield f"torch {precision}", torch.inference_mode()(network)
-    if settings.device.type != "cpu":
+    if can_compile(device):
+        yield f"torch {precision}, test.compile=compile", Compiled(network)
+    if device.type == "cuda":
+        yield f"torch {precision}, test.compile=cudagraphs", Graphs(network)
+    if device.type != "cpu":
         return
     for name, (target, precision, packages) in tqdm(
         EXPORTS.items(), desc="export", disable=None, leave=False
     ):
-        if all(find_spec(package) for package in packages) and (bf16 or precision != "bf16"):
-            yield name, exported(settings, model, codec, target, precision, crops)
+        if can_export(precision, packages, bf16=bf16):
+            yield name, run_of(exported(settings, model, codec, target, precision, crops))
+    path = settings.folder / f"int8{SUFFIXES['openvino']}"
+    if path.exists() and torch.get_num_threads() > 1:
+        yield "openvino int8, one stream", run_of(open_openvino(path, device, streams=1))
+
+
+def can_export(precision: str, packages: Sequence[str], *, bf16: bool) -> bool:
+    """Whether the packages are here, and `bf16` where it is asked for."""
+    return all(find_spec(package) for package in packages) and (bf16 or precision != "bf16")
 
 
 def exported(
@@ -113,14 +124,21 @@ def exported(
     codec: Codec,
     target: str,
     precision: str,
-    crops: torch.Tensor,
-) -> Way:
-    """A file of `pose export`, run as `pose predict` runs it."""
+    crops: torch.Tensor | None = None,
+) -> NetworkFile:
+    """A file of `pose export`, opened as `pose predict` opens it; int8 is calibrated with some of
+    the crops."""
     path = settings.folder / f"{precision}{SUFFIXES[target]}"
-    calibration = crops[:CALIBRATION].numpy() if precision == "int8" else None
+    calibration = None
+    if precision == "int8":
+        assert crops is not None
+        calibration = crops[:CALIBRATION].numpy()
     texts = {"precision": precision}
     order = Order(model.cpu(), codec, None, precision, False, texts, calibration)
-    file = OPENERS[target](WRITERS[target](order, path).files[0], settings.device)
+    return OPENERS[target](WRITERS[target](order, path).files[0], settings.device)
+
+
+def run_of(file: NetworkFile) -> Way:
     return lambda images: torch.from_numpy(np.asarray(file.run(images.numpy())[MAPS]))
 
 

@@ -5,8 +5,7 @@ With the small network that ships, beside which all the rest weighs most, in thi
 
 import contextlib
 import io
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,21 @@ from torch.utils.data import default_collate
 from pose.benchmarks.data import placed_at
 from pose.benchmarks.drawn import with_data
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
-from pose.benchmarks.model import finished
+from pose.benchmarks.model import EXPORTS, can_export, exported, finished
 from pose.benchmarks.post import published_decoder
 from pose.benchmarks.settings import Settings
-from pose.build import Network, found_people, load_network
+from pose.build import Network, load_network
 from pose.build_data import data_path, evaluator_of, load_val_boxes, write_results
+from pose.build_evaluation import decoder_in, found_people
+from pose.build_network import decoder_of
 from pose.config import plain, resolve
+from pose.devices import native_bf16
 from pose.engine.distributed import Ranks
+from pose.engine.evaluation import BatchDecoder
 from pose.geometry import Crop, box_center_extent
+from pose.inference.runtimes import maps_runtime
 from pose.metrics.coco_score import FIGURES
+from pose.models.compiling import can_compile
 from pose.published import find_weights
 from pose.references import crops, scoring
 from pose.references.decoding import pairs_of
@@ -33,6 +38,9 @@ from pose.structures import People
 WEIGHTS = "hrnet_small"
 BATCH = 32
 ROUNDS = 3
+
+Way = Callable[[], dict[str, float]]
+"""An evaluation of the people: its figures by name."""
 
 
 def measure(settings: Settings) -> list[Row]:
@@ -44,15 +52,16 @@ def measure(settings: Settings) -> list[Row]:
     layer["data"] = {**layer["data"], "workers": 0}
     settings = Settings(resolve(layer, WEIGHTS), settings.device, settings.folder)
     people = load_val_boxes(settings.cfg)
-    ways: dict[str, Callable[[], dict[str, float]]] = {
+    ways = {
         PUBLISHED: published_way(settings, network, people),
-        "fp32": partial(our_way, settings, network, people, "fp32"),
-        "bf16": partial(our_way, settings, network, people, "bf16"),
+        **{name: our_way(settings, decode, people) for name, decode in decoders(settings, network)},
     }
     figures = {name: way() for name, way in ways.items()}
     width, height = network.codec.input_size
+    per_image = len(people) / max(len(np.unique(people.image_ids)), 1)
     return side_by_side(
-        f"evaluation of {len(people):,} boxes with {WEIGHTS} {height}x{width}",
+        f"evaluation of {len(people):,} boxes, {per_image:.1f} an image, with {WEIGHTS} "
+        f"{height}x{width}",
         "person",
         finished(dict(ways), settings.device),
         count=len(people),
@@ -62,32 +71,57 @@ def measure(settings: Settings) -> list[Row]:
     )
 
 
-def our_way(
-    settings: Settings, network: Network, people: People, precision: str
-) -> dict[str, float]:
-    """What `pose evaluate` runs, the result file included."""
-    layer = plain(settings.cfg)
-    cfg = resolve({**layer, "test": {**layer["test"], "precision": precision}}, WEIGHTS)
-    found = found_people(cfg, network, people, Ranks(settings.device))
-    evaluator = evaluator_of(cfg, people)
-    evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
-    figures = evaluator.compute()
-    write_results(cfg, evaluator, settings.folder)
-    return figures
+def decoders(settings: Settings, network: Network) -> Iterator[tuple[str, BatchDecoder]]:
+    """What `pose evaluate` runs: the weights by keys of `test`, and on a CPU OpenVINO's files."""
+    bf16 = bool(native_bf16(settings.device))
+    keys: dict[str, dict[str, str]] = {"fp32": {}}
+    if bf16:
+        keys["bf16"] = {"precision": "bf16"}
+    if bf16 and can_compile(settings.device):
+        keys["bf16, test.compile=compile"] = {"precision": "bf16", "compile": "compile"}
+    parts = (network.codec, network.skeleton)
+    for name, changed in keys.items():
+        layer = plain(settings.cfg)
+        cfg = resolve({**layer, "test": {**layer["test"], **changed}}, WEIGHTS)
+        yield name, decoder_of(cfg, network.model, *parts, settings.device)
+    if settings.device.type != "cpu":
+        return
+    for name in ("openvino fp32", "openvino bf16"):
+        target, precision, packages = EXPORTS[name]
+        if can_export(precision, packages, bf16=bf16):
+            file = exported(settings, network.model, network.codec, target, precision)
+            model = settings.cfg.model
+            runtime = maps_runtime(file, *parts, mean=model.mean, std=model.std, flip=True)
+            yield name, decoder_in(runtime)
 
 
-def published_way(
-    settings: Settings, network: Network, people: People
-) -> Callable[[], dict[str, float]]:
+def our_way(settings: Settings, decode: BatchDecoder, people: People) -> Way:
+    """What `pose evaluate` does with what is found, the result file included."""
+    cfg, ranks = settings.cfg, Ranks(settings.device)
+
+    def run() -> dict[str, float]:
+        found = found_people(cfg, decode, people, ranks)
+        evaluator = evaluator_of(cfg, people)
+        evaluator.update(np.arange(len(people)), found.keypoints, found.scores)
+        figures = evaluator.compute()
+        write_results(cfg, evaluator, settings.folder)
+        return figures
+
+    return run
+
+
+def published_way(settings: Settings, network: Network, people: People) -> Way:
     """The published loader, network, decoding and scoring, one after the other."""
     from pycocotools.coco import COCO
 
     cfg, codec = settings.cfg, network.codec
     size = codec.input_size
-    grids = [Crop.of_box(box, size, grid=codec.pixel_grid) for box in people.boxes]
+    cropped = [Crop.of_box(box, size, grid=codec.pixel_grid) for box in people.boxes]
     folder = data_path(cfg, "val_images")
-    placed = [placed_at(people[i], grid, folder) for i, grid in enumerate(grids)]
-    matrices = np.stack([grid.matrix for grid in grids])
+    placed = [
+        placed_at(people[i], crop, codec.pixel_grid, folder) for i, crop in enumerate(cropped)
+    ]
+    matrices = np.stack([crop.matrix for crop in cropped])
     pairs = pairs_of(people.skeleton.flip_index)
     areas = box_center_extent(people.boxes, size)[1].prod(axis=-1)
     model = network.model.to(settings.device).eval()

@@ -9,6 +9,8 @@ import torch
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
 from pose.benchmarks.settings import Settings
 from pose.codecs import Codec, build_codec
+from pose.codecs.dark import DarkCodec
+from pose.codecs.udp import UdpCodec
 from pose.geometry import Crop, Size, grid_span, to_image
 from pose.inference.predict import decode_looks
 from pose.references import decoding
@@ -82,13 +84,14 @@ def published_decoder(codec: Codec, name: str, skeleton: Skeleton) -> Decoder:
     cells = np.array(codec.input_size) // STRIDE - (1 if udp else 0)
     pitch = grid_span(codec.input_size, codec.pixel_grid) / cells
     pairs = decoding.pairs_of(skeleton.flip_index)
+    blur = [codec.blur_kernel] if isinstance(codec, DarkCodec | UdpCodec) else []
 
     def decode(
         heat: np.ndarray, mirrored: np.ndarray | None, matrices: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         if mirrored is not None:
             heat = decoding.mean_with_mirrored(heat, mirrored, pairs, 0 if udp else 1)
-        points, scores = DECODERS[name](heat)
+        points, scores = DECODERS[name](heat, *blur)
         return decoding.to_image(points, matrices, pitch), scores
 
     return decode

@@ -16,7 +16,7 @@ def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
             "",
             f"**{work}**",
             "",
-            f"| way | ms a {members[0].unit} | times as fast | first call, s | agreement |",
+            f"| way | ms per {members[0].unit} | times as fast | first call, s | agreement |",
             "|---|---|---|---|---|",
         ]
         lines += [
@@ -33,6 +33,6 @@ def spread(values: Spread, factor: float = 1.0) -> str:
     return f"{median} ({low} to {high})"
 
 
-def as_json(rows: Sequence[Row], machine: Mapping[str, str]) -> dict[str, Any]:
+def plain_values(rows: Sequence[Row], machine: Mapping[str, str]) -> dict[str, Any]:
     """Plain values: seconds and ratios unrounded."""
     return {"machine": dict(machine), "rows": [dataclasses.asdict(row) for row in rows]}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from easydict import EasyDict
 
+from pose.benchmarks.drawn import has_own_data
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
 from pose.benchmarks.settings import Settings
 from pose.build_data import data_path, evaluator_of, load_people, write_results
@@ -26,7 +27,6 @@ from pose.metrics.coco_score import score_results
 from pose.metrics.coco_scorers import installed_scorer
 from pose.records import write_json
 from pose.references import scoring
-from pose.schema import Data
 from pose.skeleton import COCO_17, skeleton_to_category
 from pose.structures import People
 
@@ -72,8 +72,8 @@ def with_labels(settings: Settings) -> Settings:
     """
     layer = plain(settings.cfg)
     data = layer["data"]
-    if data["root"] == Data().root and not data_path(settings.cfg, "val_annotations").exists():
-        write_json(settings.folder / "labels.json", drawn_labels())
+    if not has_own_data(settings.cfg):
+        write_json(settings.folder / "labels.json", drawn_labels(IMAGES, PEOPLE))
         drawn = {"root": str(settings.folder), "val_annotations": "labels.json", "format": "coco"}
         data = {**data, **drawn}
     if data["format"] != "coco":
@@ -81,20 +81,20 @@ def with_labels(settings: Settings) -> Settings:
     return replace(settings, cfg=resolve({**layer, "data": data}, "data"))
 
 
-def drawn_labels() -> dict[str, Any]:
+def drawn_labels(num_images: int, num_people: int) -> dict[str, Any]:
     """People at random in COCO's form, a fifth of their keypoints not labelled."""
     rng = np.random.default_rng(0)
-    heights = np.exp(rng.uniform(np.log(40), np.log(320), PEOPLE))
-    boxes = np.column_stack([rng.uniform(0, 400, (PEOPLE, 2)), heights / 2, heights]).round(2)
-    points = boxes[:, None, :2] + rng.random((PEOPLE, 17, 2)) * boxes[:, None, 2:]
-    visibility = rng.choice([0, 1, 2], (PEOPLE, 17), p=[0.2, 0.2, 0.6])
+    heights = np.exp(rng.uniform(np.log(40), np.log(320), num_people))
+    boxes = np.column_stack([rng.uniform(0, 400, (num_people, 2)), heights / 2, heights]).round(2)
+    points = boxes[:, None, :2] + rng.random((num_people, 17, 2)) * boxes[:, None, 2:]
+    visibility = rng.choice([0, 1, 2], (num_people, 17), p=[0.2, 0.2, 0.6])
     visibility[:, 0] = 2
     triplets = np.dstack([points.round(), visibility]) * (visibility > 0)[..., None]
-    images = np.sort(rng.integers(1, IMAGES + 1, PEOPLE))
+    images = np.sort(rng.integers(1, num_images + 1, num_people))
     return {
         "images": [
             {"id": image_id, "file_name": f"{image_id}.jpg", "width": 640, "height": 640}
-            for image_id in range(1, IMAGES + 1)
+            for image_id in range(1, num_images + 1)
         ],
         "categories": [skeleton_to_category(COCO_17)],
         "annotations": [
@@ -108,17 +108,19 @@ def drawn_labels() -> dict[str, Any]:
                 "bbox": boxes[number].tolist(),
                 "iscrowd": 0,
             }
-            for number in range(PEOPLE)
+            for number in range(num_people)
         ],
     }
 
 
-def evaluator_with_predictions(cfg: EasyDict, labelled: People) -> CocoEvaluator:
-    """As many detections of each of the people, image by image, with keypoints that are near,
-    further or far, and scores at random."""
+def evaluator_with_predictions(
+    cfg: EasyDict, labelled: People, share: float | None = None
+) -> CocoEvaluator:
+    """So many detections of each of the people (val2017's unless told), image by image, with
+    keypoints that are near, further or far, and scores at random."""
     if not len(labelled):
         raise ValueError(f"{data_path(cfg, 'val_annotations')}: labels nobody, nothing to score")
-    count = round(len(labelled) * DETECTIONS / PEOPLE)
+    count = round(len(labelled) * (share or DETECTIONS / PEOPLE))
     chosen = np.argsort(labelled.image_ids, kind="stable")[
         np.sort(np.arange(count) % len(labelled))
     ]

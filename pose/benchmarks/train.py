@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from pose.benchmarks.measure import PUBLISHED, Row, side_by_side
 from pose.benchmarks.model import finished, made_crops, wake
 from pose.benchmarks.settings import Settings
-from pose.build import loss_of, model_of
+from pose.build import model_of
+from pose.build_training import loss_of
 from pose.codecs import Codec
 from pose.data.dataset import TrainingOrder
 from pose.engine.distributed import Ranks

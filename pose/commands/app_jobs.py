@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +36,11 @@ class Result:
 
 def picture_job(predictor: "Predictor", cfg: "EasyDict", path: Path, out: Path) -> Result:
     """The poses in an image file, drawn and written below the folder `out`."""
-    from pose.images import read_image, write_image
+    from pose.commands.app_decoding import decoded_picture
+    from pose.images import write_image
     from pose.inference.draw import draw_poses
 
-    image = read_image(path)
+    image = decoded_picture(path)
     start = time.perf_counter()
     poses = predictor(image)
     seconds = time.perf_counter() - start
@@ -60,12 +62,21 @@ def video_job(
 
     ValueError where the video is longer than MAX_SECONDS.
     """
+    from pose.commands.app_decoding import decoded_frames, separated_sound
     from pose.commands.video_output import VideoJob, draw_video
 
     info = checked_length(path)
     # Some videos, a browser's recordings among them, do not state how long they are.
     limit = ceil((MAX_SECONDS + 1) * info.fps)
-    job = VideoJob(path, info, out / f"{path.stem}-poses.mp4", track=True, limit=limit)
+    job = VideoJob(
+        path,
+        info,
+        out / f"{path.stem}-poses.mp4",
+        track=True,
+        limit=limit,
+        frames=partial(decoded_frames, path),
+        sound=separated_sound(path, out / "sound.mp4", MAX_SECONDS + 1),
+    )
     account = draw_video(predictor, cfg, job, go_on)
     summary = (
         f"{account.frames} frames: {counted(account.most_id)} in {account.times.elapsed():.2f} s "
@@ -78,9 +89,9 @@ def video_job(
 
 def checked_length(path: Path) -> "VideoInfo":
     """What a video states of itself; ValueError where it is longer than MAX_SECONDS."""
-    from pose.video import probe
+    from pose.commands.app_decoding import probed
 
-    info = probe(path)
+    info = probed(path)
     if info.duration is not None and int(info.duration) > MAX_SECONDS:
         raise ValueError(
             f"{path}: lasts {info.duration:.0f} seconds, at most {MAX_SECONDS} are taken here; "
@@ -93,6 +104,7 @@ class Follower:
     """The people before a camera, from frame to frame, their movement smoothed."""
 
     def __init__(self, predictor: "Predictor", cfg: "EasyDict") -> None:
+        from pose.inference.predict import own_threshold
         from pose.inference.smoothing import OneEuro
         from pose.inference.tracker import Tracker
 
@@ -100,16 +112,18 @@ class Follower:
         self.tracker = Tracker(
             predictor.runtime.skeleton,
             person_threshold=predictor.person_threshold,
-            keypoint_threshold=cfg.predict.keypoint_threshold,
+            keypoint_threshold=own_threshold(predictor.runtime, cfg.predict.keypoint_threshold),
         )
         self.filter = OneEuro()
 
     def __call__(self, image: np.ndarray) -> "Poses":
         from pose.inference.frames import Frame, follow_through
+        from pose.inference.predict import calibrated
 
         frames = [Frame(0, time.monotonic(), image)]
         [(frame, poses)] = follow_through(self.predictor, frames, self.tracker)
-        return self.filter.update(poses, frame.time)
+        poses = self.filter.update(poses, frame.time)
+        return calibrated(poses, self.predictor.runtime.calibration)
 
 
 def frame_job(

@@ -1,6 +1,8 @@
 """The page of `pose app`: what is on it and what its buttons do."""
 
+import base64
 import html
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import gradio
     import numpy as np
 
+    from pose.commands.app_answers import Loaded
+
 MAX_MEGABYTES = 500
 """Of an upload."""
 
@@ -56,8 +60,11 @@ def build_page(app: App) -> "gradio.Blocks":
     """The page, ready to be served."""
     import gradio as gr
 
+    from pose.inference.predict import own_threshold
+
     first = next(iter(app.networks))
-    _, cfg = app.load(app.networks[first])
+    predictor, cfg = app.load(app.networks[first])
+    shown_from = own_threshold(predictor.runtime, cfg.predict.keypoint_threshold)
     with gr.Blocks(title="pose", analytics_enabled=False) as page:
         gr.HTML(heading(app.detector))
         with gr.Row():
@@ -70,10 +77,10 @@ def build_page(app: App) -> "gradio.Blocks":
             threshold = gr.Slider(
                 0,
                 1,
-                cfg.predict.keypoint_threshold,
+                round(shown_from, 4),
                 step=0.05,
                 label="Keypoint threshold",
-                info="Keypoints up to this score are not drawn.",
+                info="Keypoints up to this score of the network are not drawn.",
             )
             smooth = gr.Checkbox(
                 cfg.predict.smoothing != "none",
@@ -85,6 +92,16 @@ def build_page(app: App) -> "gradio.Blocks":
                 tab(app, [network, threshold, smooth])
     page.queue(api_open=False, max_size=WAITING_JOBS)
     return page
+
+
+def as_chosen(app: App, *chosen: Any) -> "Loaded":
+    """What `loaded` gives; the page's threshold, a score as networks give it, becomes what it is
+    worth, so that it means the same for every network."""
+    predictor, cfg = loaded(app, Settings(*chosen))
+    if calibration := predictor.runtime.calibration:
+        threshold = float(calibration.keypoints(cfg.predict.keypoint_threshold))
+        cfg.predict.keypoint_threshold = threshold
+    return predictor, cfg
 
 
 def heading(detector: str) -> str:
@@ -110,7 +127,7 @@ def picture_tab(app: App, settings: list[Any]) -> None:
 
     def find(path: str | None, *chosen: Any) -> tuple[Any, ...]:
         def job(path: Path, out: Path) -> Result:
-            return picture_job(*loaded(app, Settings(*chosen)), path, out)
+            return picture_job(*as_chosen(app, *chosen), path, out)
 
         return answer(app, path, job)
 
@@ -143,7 +160,7 @@ def video_tab(app: App, settings: list[Any]) -> None:
             return not stop_asked(app)
 
         def job(path: Path, out: Path) -> Result:
-            return video_job(*loaded(app, Settings(*chosen)), path, out, go_on)
+            return video_job(*as_chosen(app, *chosen), path, out, go_on)
 
         return answer(app, path, job)
 
@@ -164,6 +181,7 @@ def camera_tab(app: App, settings: list[Any]) -> None:
             webcam_options=as_it_is(),
             **PANEL,
         )
+        use_own_reader(camera, camera_frame)
         drawn = gr.HTML(
             label="Poses",
             show_label=True,
@@ -180,7 +198,7 @@ def camera_tab(app: App, settings: list[Any]) -> None:
         if image is None:
             return "", "", known
         try:
-            predictor, cfg = loaded(app, Settings(*chosen))
+            predictor, cfg = as_chosen(app, *chosen)
             if known is None or known[0] != chosen:
                 look = predictor if cfg.predict.smoothing == "none" else Follower(predictor, cfg)
                 known = chosen, look
@@ -197,6 +215,20 @@ def camera_tab(app: App, settings: list[Any]) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+
+
+def camera_frame(payload: Any) -> "np.ndarray | None":
+    """(H, W, 3) uint8 RGB of what the browser sends of its camera."""
+    from pose.commands.app_decoding import check_size
+    from pose.image_headers import read_header
+    from pose.images import decode_image
+
+    if payload is None:
+        return None
+    data = base64.b64decode((payload.url or "").partition(",")[2])
+    name = Path("the camera's picture")
+    check_size(read_header(data).size, name)
+    return decode_image(data, str(name))
 
 
 def as_it_is() -> "gradio.WebcamOptions":
@@ -219,7 +251,12 @@ def take_uploads(source: Any) -> None:
         return await move(path)
 
     source.async_move_resource_to_block_cache = take
-    source.preprocess = lambda payload: payload and payload.path
+    use_own_reader(source, lambda payload: payload and payload.path)
+
+
+def use_own_reader(source: Any, read: Callable[[Any], Any]) -> None:
+    """What `source` is sent is read by `read`; gradio's own reader takes all that Pillow knows."""
+    source.preprocess = read
 
 
 def download_buttons(what: str) -> list[Any]:

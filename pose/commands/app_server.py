@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pose.interrupts import interrupt_flag
+from pose.telemetry import forbid_telemetry
 
 if TYPE_CHECKING:
     import gradio
@@ -24,8 +25,18 @@ GRACE_SECONDS = 2
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 """The browser loads nothing from elsewhere, whatever gradio's scripts ask for."""
 
-FETCHES = re.compile(r"/(proxy|file)=/*https?:", re.IGNORECASE)
-"""Paths by which gradio has this machine fetch something from another one."""
+STORED_POLICY = "default-src 'none'; sandbox"
+"""For uploads and what becomes of them: parts of the page, no pages of their own."""
+
+CLOSED = re.compile(
+    r"/((proxy|file)=/*https?:|(process_recording|component_server|custom_component|monitoring"
+    r"|profiling|run-history|dev)\b|vibe-)",
+    re.IGNORECASE,
+)
+"""Paths of gradio's that this page has no use for: by them it fetches something from another
+machine, gives an upload to other programs, or tells of itself."""
+STORED = re.compile(r"/(file[=/]|stream/)")
+"""Paths of files that came or were made here."""
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -35,8 +46,7 @@ def keep_private(folder: Path) -> None:
 
     No statistics, no question for a newer version, uploads in `folder`.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    forbid_telemetry()
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 
@@ -91,7 +101,8 @@ def guarded(app: Asgi) -> Asgi:
     """`app`, for requests of this page that are meant for this machine.
 
     Others are refused: a site elsewhere could have a browser here send a form, or give its own name
-    this machine's address (DNS rebinding). Every answer carries POLICY.
+    this machine's address (DNS rebinding). Every answer carries POLICY; files that came from
+    somebody are for saving, or for showing as a part of the page, and never taken for a page.
     """
     from starlette.datastructures import Headers, MutableHeaders
     from starlette.responses import PlainTextResponse
@@ -99,15 +110,21 @@ def guarded(app: Asgi) -> Asgi:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             return await app(scope, receive, send)
-        if FETCHES.search(scope.get("path", "")) or not from_here(Headers(scope=scope)):
+        if CLOSED.search(scope.get("path", "")) or not from_here(Headers(scope=scope)):
             refusal = PlainTextResponse("only for pages of this machine", status_code=403)
             return await refusal(scope, receive, send)
+
+        is_stored = STORED.search(scope.get("path", "")) is not None
 
         async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY
+                headers["Content-Security-Policy"] = STORED_POLICY if is_stored else POLICY
                 headers["Referrer-Policy"] = "no-referrer"
+                headers["X-Content-Type-Options"] = "nosniff"
+                if is_stored:
+                    _, semicolon, name = headers.get("content-disposition", "").partition(";")
+                    headers["Content-Disposition"] = f"attachment{semicolon}{name}"
             await send(message)
 
         return await app(scope, receive, send_with_policy)

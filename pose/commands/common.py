@@ -3,6 +3,10 @@
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pose.skeleton import Skeleton
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -35,15 +39,60 @@ def add_out_argument(
     parser: argparse.ArgumentParser,
     *,
     default: Path | None = None,
-    required: bool = False,
     help: str = "folder to write to",
+    metavar: str = "DIR",
 ) -> None:
-    """--out DIR: `args.out` Path or None; the default is named in the help."""
+    """--out: `args.out` Path or None; the default is named in the help."""
     if default is not None:
         help = f"{help} (default: {default})"
+    parser.add_argument("--out", metavar=metavar, type=Path, default=default, help=help)
+
+
+def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
+    """--overwrite: `args.overwrite` bool, for `check_new`."""
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=default, required=required, help=help
+        "--overwrite",
+        action="store_true",
+        help="write where something lies already: files of the same names are replaced, nothing "
+        "is deleted",
     )
+
+
+def check_new(*paths: Path, overwrite: bool, option: str = "--out") -> None:
+    """ValueError for a file that is there, or a folder that holds anything, unless `overwrite`.
+
+    Called before there is anything to lose but the wait. Hidden files do not count, and a pipe or a
+    device may be written to.
+    """
+    for path in paths:
+        if overwrite:
+            continue
+        if path.is_file():
+            raise ValueError(
+                f"{option} {path}: is there already; name another file, or add --overwrite to "
+                "replace it"
+            )
+        if holds_anything(path):
+            raise ValueError(
+                f"{option} {path}: holds files already; name another folder, or add --overwrite "
+                "to write among them (nothing is deleted)"
+            )
+
+
+def check_own(folder: Path, *, begun: bool) -> None:
+    """ValueError for a folder that holds anything, unless this very work has `begun` there.
+
+    For what goes on where it stopped: nothing else is ever written over.
+    """
+    if not begun and holds_anything(folder):
+        raise ValueError(
+            f"--out {folder}: holds files that are not of this run; name another folder"
+        )
+
+
+def holds_anything(path: Path) -> bool:
+    """Whether there are files below the folder `path`, hidden ones not counted."""
+    return any(entry.is_file() and entry.name[0] != "." for entry in path.rglob("*"))
 
 
 def output_folder(path: Path, *, what: str) -> Path:
@@ -61,6 +110,22 @@ def output_folder(path: Path, *, what: str) -> Path:
     return path
 
 
+def check_has_images(args: argparse.Namespace) -> None:
+    """ValueError for --weights without --images."""
+    if args.weights and not args.images:
+        raise ValueError("--weights: needs --images, the folder that the network is to look at")
+
+
+def check_same_keypoints(
+    network: "Skeleton", labels: "Skeleton | None", weights: Path, annotations: Path
+) -> None:
+    """ValueError where the network of `weights` finds other keypoints than are labelled."""
+    if labels is None or network.keypoints != labels.keypoints:
+        raise ValueError(
+            f"{weights}: its keypoints are those of '{network.name}', not those of {annotations}"
+        )
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """--device: `args.device` str, for `pose.devices.choose_device`."""
     parser.add_argument(
@@ -69,3 +134,8 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto, cpu, cuda, cuda:N or mps (default: auto takes CUDA, else MPS, else the CPU)",
     )
+
+
+def printable(text: str) -> str:
+    """`text`, which may hold a stranger's words, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -9,8 +9,13 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from pose.commands.common import add_device_argument
-from pose.commands.predict import readable
+from pose.commands.common import (
+    add_device_argument,
+    add_out_argument,
+    add_overwrite_argument,
+    check_new,
+)
+from pose.commands.sources import readable
 
 if TYPE_CHECKING:
     from pose.inference.boxes import Boxes
@@ -44,13 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="COCO annotation file that gives the image ids and the boxes to compare with",
     )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        type=Path,
-        default=Path("detections.json"),
-        help="where to write (default: detections.json)",
-    )
+    add_out_argument(parser, default=Path("detections.json"), help="where to write", metavar="FILE")
+    add_overwrite_argument(parser)
     parser.add_argument(
         "--score-threshold",
         metavar="SCORE",
@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = [path for path in (args.annotations, *images.values()) if path]
     if any(args.out.resolve() == path.resolve() for path in inputs):
         raise ValueError(f"--out {args.out}: is an input file; name another")
+    check_new(args.out, overwrite=args.overwrite)
     truth = read_box_truth(args.annotations) if args.annotations else None
     listed = listed_images(images, truth) if truth else {}
     ids = image_ids(images, listed)

@@ -9,14 +9,18 @@ from pose.commands.common import (
     add_config_arguments,
     add_device_argument,
     add_out_argument,
+    add_overwrite_argument,
+    check_new,
     output_folder,
 )
-from pose.devices import choose_device
 
 if TYPE_CHECKING:
     from easydict import EasyDict
 
     from pose.engine.distributed import Ranks
+    from pose.metrics.coco import CocoEvaluator
+    from pose.metrics.mpii import MpiiEvaluator
+    from pose.reports.spread import Intervals
 
 HELP = "the figures of a network, with ground-truth or detected boxes"
 
@@ -33,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|NAME",
         type=Path,
         required=True,
-        help="weights, a checkpoint or a name of `pose weights list`",
+        help="weights, a checkpoint, a name of `pose weights list`, or an .onnx or .xml file",
     )
     parser.add_argument(
         "--boxes",
@@ -45,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         help="folder to write to (default: evaluation/ beside the weights, or in runs/NAME/)",
     )
+    add_overwrite_argument(parser)
     parser.add_argument(
         "--check",
         action="store_true",
@@ -55,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, write result file and receipt."""
+    from pose.build_runtime import device_for, engines_of
     from pose.config import load_config
     from pose.engine.distributed import join_ranks
     from pose.published import find_weights
@@ -64,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         check_expected(cfg)
     beside = args.weights.parent if args.weights.is_file() else Path("runs") / args.weights
     folder = args.out or beside / "evaluation"
-    with join_ranks(choose_device(args.device)) as ranks:
+    check_new(folder, overwrite=args.overwrite)
+    device = device_for(engines_of(args.weights)[0], args.device)
+    with join_ranks(device) as ranks:
         weights = ranks.main_first(lambda: find_weights(args.weights))
         figures = evaluate(cfg, weights, args.boxes, folder, ranks)
         if not ranks.is_main:
@@ -79,7 +87,7 @@ def evaluate(
     """The figures, None for a split without labels; results and receipt in `folder`."""
     import numpy as np
 
-    from pose.build import check_same_network, found_people, load_network, versions
+    from pose.build import versions
     from pose.build_data import (
         data_path,
         evaluator_of,
@@ -88,6 +96,7 @@ def evaluate(
         val_skeleton,
         write_results,
     )
+    from pose.build_evaluation import candidate_of, found_people
     from pose.config import plain
     from pose.metrics.coco_scorers import described_scorer
     from pose.records import write_json
@@ -95,11 +104,10 @@ def evaluate(
 
     annotations = data_path(cfg, "val_annotations")
     skeleton = val_skeleton(cfg)
-    network = load_network(weights, cfg, skeleton)
-    check_same_network(cfg, network, skeleton or network.skeleton)
-    people = load_boxes(cfg, boxes, network.skeleton)
+    candidate = candidate_of(cfg, weights, skeleton, ranks.device)
+    people = load_boxes(cfg, boxes, candidate.skeleton)
     logger.info("%d boxes (%s) in %s", len(people), boxes, annotations)
-    found = found_people(cfg, network, people, ranks)
+    found = found_people(cfg, candidate.decode, people, ranks)
     if not ranks.is_main:
         return None
     evaluator = evaluator_of(cfg, people)
@@ -107,6 +115,7 @@ def evaluate(
     figures = evaluator.compute() if evaluator.has_labels else None
     output_folder(folder, what="the evaluation")
     write_results(cfg, evaluator, folder)
+    intervals = None if figures is None else keep_matches(evaluator, folder)
     receipt = evaluation_receipt(
         config=plain(cfg),
         weights=weights,
@@ -115,22 +124,42 @@ def evaluate(
         boxes=boxes,
         num_boxes=len(people),
         figures=figures,
+        intervals=intervals,
+        recipe=candidate.recipe,
         versions={**versions(), "scorer": described_scorer()},
-        device=str(ranks.device),
+        execution=candidate.execution,
     )
     write_json(folder / RECEIPT, receipt, indent=2)
     return figures
 
 
+def keep_matches(evaluator: "CocoEvaluator | MpiiEvaluator", folder: Path) -> "Intervals | None":
+    """Write what `pose compare` draws images anew from, and the figures' intervals by it; None, and
+    nothing written, where the figures are not COCO's."""
+    from pose.metrics.coco import CocoEvaluator
+    from pose.metrics.coco_score import score_results
+    from pose.reports.spread import MATCHES, intervals_of, outcomes_from, write_outcomes
+
+    (folder / MATCHES).unlink(missing_ok=True)  # of an evaluation before this one
+    if not isinstance(evaluator, CocoEvaluator) or evaluator.score is not score_results:
+        return None
+    assert evaluator.truth is not None
+    outcomes = outcomes_from(evaluator.found(), evaluator.truth)
+    write_outcomes(folder / MATCHES, outcomes)
+    return intervals_of(outcomes)
+
+
 def report(cfg: "EasyDict", figures: dict[str, float] | None, weights: Path, folder: Path) -> None:
     """The table, and where everything lies."""
     from pose.build_data import RESULTS
-    from pose.commands.tables import figures_table
+    from pose.commands.tables import bounds_of, figures_table
+    from pose.records import read_json
 
     if figures is None:
         print("the annotations hold no keypoints (a test split): there is nothing to score")
     else:
-        print(figures_table({weights.name: figures}))
+        intervals = read_json(folder / RECEIPT).get("intervals")
+        print(figures_table({weights.name: figures, **bounds_of(intervals)}))
     print(f"results: {folder / RESULTS[cfg.data.format]}")
     print(f"receipt: {folder / RECEIPT}")
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose.commands.common import override
+from pose.commands.common import add_out_argument, add_overwrite_argument, check_new, override
 
 if TYPE_CHECKING:
     from pose.build_export import Export
@@ -56,14 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="refuse a file that loses more AP (default: bf16, fp16 0.003, int8 0.01)",
     )
-    parser.add_argument(
-        "--out", metavar="FILE", type=Path, help="the file to write (default: beside WEIGHTS)"
-    )
+    add_out_argument(parser, help="the file to write (default: beside WEIGHTS)", metavar="FILE")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Export into a temporary folder, compare, and keep the file if it holds what is stated."""
     check_arguments(args)
+    out = out_path(args)
+    written = [out, certificate_path(out)]
+    if args.to == "openvino":
+        written.append(out.with_suffix(".bin"))
+    new = [path for path in written if path != args.weights]
+    check_new(*new, overwrite=args.overwrite)
     from pose.build import load_network
     from pose.build_export import Request, export_network
     from pose.build_runtime import overridden
@@ -72,7 +77,6 @@ def run(args: argparse.Namespace) -> int:
 
     network = load_network(args.weights)
     cfg = overridden(network.cfg, args.overrides, network.source)
-    out = out_path(args)
     # Windows does not remove what a library still maps; that must not undo a whole export.
     with tempfile.TemporaryDirectory(prefix="pose-export-", ignore_cleanup_errors=True) as folder:
         small = small_set(cfg, args.overrides, Path(folder))

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import NoReturn, Protocol, cast
 
 from pose import __version__
-from pose.commands.common import INTERRUPTED
+from pose.commands.common import INTERRUPTED, printable
 
 COMMANDS = {
     "quickstart": "Start here",
@@ -36,6 +36,10 @@ COMMANDS = {
     "weights": "Weights and export",
     "export": "Weights and export",
     "benchmark": "Weights and export",
+    "doctor": "Know why",
+    "diagnose": "Know why",
+    "calibrate": "Know why",
+    "suggest": "Know why",
 }
 """Every command and the group under which `pose --help` shows it, in that order."""
 
@@ -84,6 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug or (isinstance(error, ImportError) and not remedy):
             raise
         print(f"pose: error: {remedy or one_line(error)}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        from pose.engine.failures import forget_workers, plain_line
+
+        line = plain_line(error)
+        if debug or not line:
+            raise
+        forget_workers()
+        print(f"pose: error: {line}", file=sys.stderr)
         return 2
 
 
@@ -166,6 +179,8 @@ class ShortFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
+        if not record.exc_info:  # a traceback has lines
+            text = "\n".join(map(printable, text.split("\n")))
         return f"{record.levelname.lower()}: {text}" if record.levelno > logging.INFO else text
 
 
@@ -177,7 +192,8 @@ def one_line(error: Exception) -> str:
     elif text.startswith("Caught ") and "Original Traceback" in text:
         # A data loader's worker sends its whole traceback; the last line holds the message.
         text = text.splitlines()[-1].partition(": ")[2]
-    return " ".join(line.strip() for line in text.splitlines()) or type(error).__name__
+    line = " ".join(line.strip() for line in text.splitlines())
+    return printable(line) or type(error).__name__
 
 
 def missing_library(error: Exception) -> str | None:

@@ -2,8 +2,9 @@
 
 import argparse
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,20 @@ from pose.commands.common import (
     INTERRUPTED,
     add_device_argument,
     add_out_argument,
+    add_overwrite_argument,
+    check_new,
     output_folder,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from easydict import EasyDict
 
     from pose.commands.sources import Sources
+    from pose.data.labelling import LabelledImage
     from pose.inference.boxes import BoxSource
     from pose.inference.frames import Frame
     from pose.inference.predictor import Predictor
+    from pose.skeleton import Skeleton
 
 HELP = "poses of the people on images, videos, streams or a camera"
 
@@ -42,6 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images, folders, patterns such as 'photos/*.jpg', videos, stream addresses or "
         "camera:0; key=value sets a key of the config, as in predict.person_threshold=0.5",
     )
+    add_network_arguments(parser)
+    parser.add_argument(
+        "--track", action="store_true", help="give people in videos ids that stay; smooths them"
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="show what is found in a window; q or Esc ends it"
+    )
+    add_out_argument(parser, default=OUT, help="folder for drawn pictures and poses")
+    add_overwrite_argument(parser)
+    add_device_argument(parser)
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """--weights, and --detector or --boxes: what looks at people, and what says where they are."""
     parser.add_argument(
         "--weights",
         metavar="FILE|NAME",
@@ -60,14 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the people are, instead of a detector: a COCO annotation or detection file, or "
         "boxes in pixels that hold for every image or frame",
     )
-    parser.add_argument(
-        "--track", action="store_true", help="give people in videos ids that stay; smooths them"
-    )
-    parser.add_argument(
-        "--show", action="store_true", help="show what is found in a window; q or Esc ends it"
-    )
-    add_out_argument(parser, default=OUT, help="folder for drawn pictures and poses")
-    add_device_argument(parser)
     parser.add_argument(
         "--engine",
         choices=("auto", "torch", "onnxruntime", "openvino", "ray"),
@@ -97,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--track follows people through videos; there is none among the sources")
     if args.out.resolve() in {path.resolve() for path in sources.folders()}:
         raise ValueError(f"--out {args.out}: is a folder of the sources; name another")
+    check_new(args.out, overwrite=args.overwrite)
     boxes = None if args.boxes is None else parse_boxes(args.boxes)
     detector = None if boxes else args.detector or "default"
     predictor, cfg = build_predictor(
@@ -136,29 +147,51 @@ def predict_images(
     from pose.interrupts import interrupt_flag
 
     unreadable: list[str] = []
-    found: list[LabelledImage] = []
+    counts: Counter[str] = Counter()
     boxes_of = None if boxes is None else lambda frame: boxes.of_image(PurePath(frame.name))
     frames = ahead(read_pictures(sources, unreadable))
     bar = tqdm(total=len(sources.pictures), unit="image", disable=None)
-    with bar, closing(frames), interrupt_flag() as interrupted:
+    with (
+        written_down(predictor.runtime.skeleton, cfg, out) as write_down,
+        bar,
+        closing(frames),
+        interrupt_flag() as interrupted,
+        kept_on_failure(counts) as failures,
+    ):
         for frame, poses in look_through(predictor, frames, boxes_of):
             picture = draw_poses(frame.image, poses, score_threshold=cfg.predict.keypoint_threshold)
             write_image(out / drawn_name(PurePath(frame.name), ".jpg", JPEG_SUFFIXES), picture)
             size = (frame.image.shape[1], frame.image.shape[0])
-            found.append(LabelledImage(frame.number, frame.name, size, poses))
+            write_down(LabelledImage(frame.number, frame.name, size, poses))
+            counts.update({"images": 1, "without people": not len(poses), "people": len(poses)})
             bar.update()
             if interrupted.is_set() or not show(picture):
                 break
-    if interrupted.is_set():
-        logger.warning("interrupted after %d images; what is done is written", len(found))
-    write_found(found, predictor, cfg, out)
-    report(found, unreadable, out)
+    if interrupted.is_set() or failures:
+        ended = "stopped" if failures else "interrupted"
+        logger.warning("%s after %d images; what is done is written", ended, counts["images"])
+    if failures:
+        raise failures[0]
+    report(counts, len(unreadable), out)
     return INTERRUPTED if interrupted.is_set() else 2 if unreadable else 0
+
+
+@contextmanager
+def kept_on_failure(counts: Mapping[str, int]) -> Iterator[list[Exception]]:
+    """Puts an error of the block into the list, for what is done to be written before it is told;
+    one before anything is done passes."""
+    failures: list[Exception] = []
+    try:
+        yield failures
+    except Exception as error:
+        if not counts:
+            raise
+        failures.append(error)
 
 
 def read_pictures(sources: "Sources", unreadable: list[str]) -> Iterator["Frame"]:
     """The pictures one after the other, with the names and ids that the outputs give them."""
-    from pose.commands.sources import image_ids
+    from pose.commands.sources import image_ids, readable
     from pose.inference.frames import Frame
 
     paths = {sources.name(path).as_posix(): path for path in sources.pictures}
@@ -167,57 +200,38 @@ def read_pictures(sources: "Sources", unreadable: list[str]) -> Iterator["Frame"
         yield Frame(ids[name], 0.0, image, name)
 
 
-def readable(
-    paths: Mapping[str, Path], unreadable: list[str], *, upright: bool = True
-) -> Iterator[tuple[str, "np.ndarray"]]:
-    """Images (H, W, 3) uint8 RGB by their names; of several those that cannot be read are said and
-    left out, their names added to `unreadable`.
+@contextmanager
+def written_down(
+    skeleton: "Skeleton", cfg: "EasyDict", out: Path
+) -> "Iterator[Callable[[LabelledImage], None]]":
+    """`poses.json`, as COCO's server reads it, and `annotations.json`, as labelling tools do; both
+    appear when the block ends."""
+    from pose.data.labelling import growing_annotations
+    from pose.growing_json import growing_list
 
-    `upright` turns photographs as their EXIF orientation says.
-    """
-    from pose.images import read_image
+    threshold = cfg.predict.keypoint_threshold
+    with (
+        growing_list(out / POSES) as append,
+        growing_annotations(out / ANNOTATIONS, skeleton, score_threshold=threshold) as add,
+    ):
 
-    for name, path in paths.items():
-        try:
-            image = read_image(path, apply_exif=upright)
-        except (ValueError, OSError) as error:
-            if len(paths) == 1:
-                raise
-            logger.warning("%s", error)
-            unreadable.append(name)
-        else:
-            yield name, image
+        def write_down(image: "LabelledImage") -> None:
+            threshold = cfg.test.keypoint_score_threshold
+            for entry in image.poses.to_coco(image.image_id, score_threshold=threshold):
+                append({**entry, "file_name": image.name})
+            add(image)
 
-
-def write_found(found: list[Any], predictor: "Predictor", cfg: "EasyDict", out: Path) -> None:
-    """`poses.json`, as COCO's server reads it, and `annotations.json`, as labelling tools do."""
-    from pose.data.labelling import annotations_of
-    from pose.records import write_json
-
-    threshold = cfg.test.keypoint_score_threshold
-    entries = [
-        {**entry, "file_name": image.name}
-        for image in found
-        for entry in image.poses.to_coco(image.image_id, score_threshold=threshold)
-    ]
-    write_json(out / POSES, entries)
-    skeleton = predictor.runtime.skeleton
-    labels = annotations_of(found, skeleton, score_threshold=cfg.predict.keypoint_threshold)
-    write_json(out / ANNOTATIONS, labels)
+        yield write_down
 
 
-def report(found: list[Any], unreadable: list[str], out: Path) -> None:
+def report(counts: Mapping[str, int], num_unreadable: int, out: Path) -> None:
     """What was done and where it lies."""
     from pose.commands.tables import format_table
 
-    counts = {
-        "images": len(found),
-        "without people": sum(not len(image.poses) for image in found),
-        "people": sum(len(image.poses) for image in found),
-    }
-    if unreadable:
-        counts["unreadable"] = len(unreadable)
-    print(format_table(list(counts), [[str(count) for count in counts.values()]]))
+    columns = {name: counts.get(name, 0) for name in ("images", "without people", "people")}
+    if num_unreadable:
+        columns["unreadable"] = num_unreadable
+    print(format_table(list(columns), [[str(count) for count in columns.values()]]))
     print(f"pictures:    {out}")
     print(f"poses:       {out / POSES}")
     print(f"annotations: {out / ANNOTATIONS}")

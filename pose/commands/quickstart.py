@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pose.commands.common import (
     add_device_argument,
     add_out_argument,
+    check_own,
     output_folder,
 )
 from pose.devices import choose_device
@@ -51,18 +52,19 @@ def run(args: argparse.Namespace) -> int:
     from pose.commands.tables import ap_table
     from pose.commands.train import train_in
     from pose.config import load_config
-    from pose.data.synthetic import write_synthetic
-    from pose.engine.checkpoints import BEST_WEIGHTS, LATEST
+    from pose.data.synthetic.writing import MARKER, write_synthetic
+    from pose.engine.checkpoints import BEST_WEIGHTS, newest
     from pose.engine.distributed import Ranks
 
+    data, folder = args.out / "synthetic", args.out / "run"
+    check_own(args.out, begun=(data / MARKER).is_file())
     out = output_folder(args.out, what="the quickstart")
-    data, folder = out / "synthetic", out / "run"
     ranks = Ranks(choose_device(args.device))
     cfg = load_config(CONFIG, [f"data.root={data}"])
     with timed("1/4 draw people"):
         write_synthetic(data, NUM_IMAGES, SEED, progress=True)
     with timed("2/4 train"):
-        train_in(cfg, folder, ranks, resume=(folder / LATEST).is_file())
+        train_in(cfg, folder, ranks, resume=newest(folder) is not None)
     boxes = str(data / cfg.data.val_boxes)
     with timed("3/4 evaluate with the detection file"):
         rows = figures_of_all(cfg, folder / BEST_WEIGHTS, boxes, out, ranks)
@@ -100,17 +102,24 @@ def figures_of_all(
 
 
 def figures_of_shipped(cfg: "EasyDict", boxes: str, ranks: "Ranks") -> dict[str, float]:
-    """The figures of the network that comes with the package, by its own input and codec."""
-    from pose.build import found_people, load_network
+    """The figures of the network that comes with the package, by its own input and codec, in the
+    precision that `pose predict` would choose."""
+    from pose.build import load_network
     from pose.build_data import load_boxes
+    from pose.build_evaluation import found_people
+    from pose.build_network import decoder_of
+    from pose.build_runtime import precision_of
     from pose.config import plain, resolve
     from pose.published import find_weights
 
     network = load_network(find_weights(SHIPPED))
     own = {section: network.cfg[section] for section in ("model", "codec")}
+    precision, _ = precision_of(cfg.predict.precision, ranks.device)
+    own["test"] = {**cfg.test, "precision": precision}
     cfg = resolve({**plain(cfg), **plain(own)}, SHIPPED)
     people = load_boxes(cfg, boxes)
-    return figures_of(cfg, people, found_people(cfg, network, people, ranks))
+    decode = decoder_of(cfg, network.model, network.codec, network.skeleton, ranks.device)
+    return figures_of(cfg, people, found_people(cfg, decode, people, ranks))
 
 
 def ceiling(cfg: "EasyDict", boxes: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ def predict_on_ray(args: argparse.Namespace) -> int:
     from pose.scale import run_on_ray
     from pose.shards import Settings, finish_run, open_run
 
-    for option in ("boxes", "track", "show"):
+    for option in ("boxes", "track", "show", "overwrite"):
         if getattr(args, option):
             raise ValueError(f"--{option}: goes with one machine, not with --engine ray")
     names, keys = split_keys(args.sources)

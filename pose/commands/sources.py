@@ -1,17 +1,24 @@
 """What `pose predict` and `pose detect` are given to look at: named, found, told apart."""
 
 import glob
+import logging
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 MAX_DIGITS = 15
 """Longer numbers in file names are dates and the like, and no ids."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,17 @@ class Sources:
         return list(dict.fromkeys(path.parent for path in files))
 
     @cached_property
-    def _root(self) -> str:
+    def root(self) -> str:
+        """The deepest folder that holds all files, an absolute path."""
         return os.path.commonpath([os.path.abspath(folder) for folder in self.folders()])
 
     def name(self, source: str | Path) -> PurePath:
-        """What outputs are called after: a file's path from the deepest folder that holds all of
-        them; of an address or a camera its letters and digits."""
+        """What outputs are called after: a file's path from `root`; of an address or a camera its
+        letters and digits."""
         if isinstance(source, str):
             address = re.sub(r"^\w+://([^/@]*@)?", "", source)
             return PurePath(re.sub(r"[^\w.]+", "-", address).strip("-."))
-        return PurePath(os.path.relpath(os.path.abspath(source), self._root))
+        return PurePath(os.path.relpath(os.path.abspath(source), self.root))
 
 
 def drawn_name(name: PurePath, suffix: str, same: Sequence[str] = ()) -> PurePath:
@@ -115,3 +123,25 @@ def image_ids(names: Collection[str], listed: Mapping[str, int]) -> dict[str, in
     if -1 in numbers or len({*numbers, *taken}) < len(numbers) + len(taken):
         numbers = [max(taken, default=0) + i for i in range(1, len(others) + 1)]
     return {**listed, **dict(zip(others, numbers, strict=True))}
+
+
+def readable(
+    paths: Mapping[str, Path], unreadable: list[str], *, upright: bool = True
+) -> Iterator[tuple[str, "np.ndarray"]]:
+    """Images (H, W, 3) uint8 RGB by their names; of several those that cannot be read are said and
+    left out, their names added to `unreadable`.
+
+    `upright` turns photographs as their EXIF orientation says.
+    """
+    from pose.images import read_image
+
+    for name, path in paths.items():
+        try:
+            image = read_image(path, apply_exif=upright)
+        except (ValueError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            logger.warning("%s", error)
+            unreadable.append(name)
+        else:
+            yield name, image

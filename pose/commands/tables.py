@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from pose.commands.common import printable
+
 Cell = str | int | float | None
 
 
@@ -13,7 +15,7 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], decimal
     """
     texts = [[_text(cell, decimals) for cell in row] for row in rows]
     columns = []
-    for i, header in enumerate(headers):
+    for i, header in enumerate(map(printable, headers)):
         cells = [row[i] for row in texts]
         width = max(len(text) for text in [header, *cells])
         is_text = any(isinstance(row[i], str) for row in rows)
@@ -38,7 +40,18 @@ def figures_table(figures: Mapping[str, Mapping[str, float]], decimals: int = 4)
     return format_table(["", *figures], rows, decimals)
 
 
+def bounds_of(
+    intervals: Mapping[str, Sequence[float | None]] | None,
+) -> dict[str, dict[str, float]]:
+    """Intervals as two rows for `figures_table`; none where there are no intervals."""
+    rows = {}
+    for side, name in enumerate(("95 % from", "to")) if intervals else ():
+        values = {figure: bounds[side] for figure, bounds in (intervals or {}).items()}
+        rows[name] = {k: math.nan if v is None else v for k, v in values.items()}
+    return rows
+
+
 def _text(cell: Cell, decimals: int) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "n/a"
-    return f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.{decimals}f}" if isinstance(cell, float) else printable(str(cell))

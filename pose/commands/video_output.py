@@ -48,6 +48,10 @@ class VideoJob:
     """Where somebody watches: shown each frame that is drawn; False ends the video."""
     limit: int | None = None
     """So many frames at most are taken."""
+    frames: Callable[[], Iterator[tuple[np.ndarray, float]]] | None = None
+    """Where somebody else decodes the source: its frames, as `read_frames` gives them."""
+    sound: Path | None = None
+    """The file of its sound then."""
 
     @property
     def lines(self) -> Path:
@@ -105,13 +109,18 @@ def draw_video(predictor: "Predictor", cfg: "EasyDict", job: VideoJob, go_on: Go
     from pose.inference.draw import draw_poses
     from pose.inference.frames import with_times
     from pose.inference.pipeline import StageTimes, ahead
+    from pose.inference.predict import calibrated, own_threshold
 
-    times = StageTimes()
-    draw = times.call("draw", partial(draw_poses, score_threshold=cfg.predict.keypoint_threshold))
+    times, calibration = StageTimes(), predictor.runtime.calibration
+    threshold = own_threshold(predictor.runtime, cfg.predict.keypoint_threshold)
+    draw = times.call("draw", partial(draw_poses, score_threshold=threshold))
     found = find_in_video(with_times(predictor, times), cfg, job, times)
     if smoothing_of(cfg, job) == "offline":
         found = smoothed_afterwards(found, predictor.runtime.skeleton, job, times, go_on)
-    drawn = ahead((entry, draw(entry[0].image, entry[1])) for entry in found)
+    drawn = ahead(
+        ((frame, calibrated(poses, calibration)), draw(frame.image, poses))
+        for frame, poses in found
+    )
     return write_video(job, drawn, times, go_on)
 
 
@@ -128,9 +137,12 @@ def smoothing_of(cfg: "EasyDict", job: VideoJob) -> str:
 def find_in_video(
     predictor: "Predictor", cfg: "EasyDict", job: VideoJob, times: "StageTimes"
 ) -> Generator["Found"]:
-    """The frames with their poses, where that is wanted tracked and smoothed as they come."""
+    """The frames with their poses, where that is wanted tracked and smoothed as they come; with the
+    network's own scores."""
     from pose.inference.frames import follow_through, look_through
     from pose.inference.pipeline import ahead
+    from pose.inference.predict import own_threshold
+    from pose.inference.predictor import uncalibrated
     from pose.inference.smoothing import OneEuro
     from pose.inference.tracker import NEW_SCORE, SAME_PERSON, Tracker
 
@@ -138,14 +150,14 @@ def find_in_video(
     boxes_of = None if given is None else lambda frame: given.of_frame(frame.number)
     frames = ahead(times.of("read", numbered_frames(job)))
     if not job.track:
-        yield from look_through(predictor, frames, boxes_of)
+        yield from look_through(uncalibrated(predictor), frames, boxes_of)
         return
     tracker = Tracker(
         predictor.runtime.skeleton,
         # A given box is always looked at, and who is in it has an id at once.
         new_score=0.0 if boxes_of else NEW_SCORE,
         person_threshold=-1.0 if boxes_of else predictor.person_threshold,
-        keypoint_threshold=cfg.predict.keypoint_threshold,
+        keypoint_threshold=own_threshold(predictor.runtime, cfg.predict.keypoint_threshold),
         same_person=1.0 if boxes_of else SAME_PERSON,
     )
     live = OneEuro() if smoothing_of(cfg, job) == "live" else None
@@ -192,7 +204,8 @@ def numbered_frames(job: VideoJob) -> Iterator["Frame"]:
     from pose.inference.frames import Frame
     from pose.video import read_frames
 
-    for number, (image, time) in enumerate(islice(read_frames(job.source), job.limit)):
+    frames = job.frames() if job.frames else read_frames(job.source)
+    for number, (image, time) in enumerate(islice(frames, job.limit)):
         yield Frame(number, time, image)
 
 
@@ -210,7 +223,7 @@ def write_video(
     from pose.video import VideoWriter
 
     account, total = Account(times), job.info.num_frames
-    audio = job.source if isinstance(job.source, Path) else None
+    audio = job.source if isinstance(job.source, Path) and not job.frames else job.sound
     with ExitStack() as stack:
         lines = stack.enter_context(replacing(job.lines)).open("w", encoding="utf-8")
         stack.enter_context(lines)

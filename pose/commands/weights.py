@@ -5,6 +5,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pose.commands.common import add_out_argument, add_overwrite_argument, check_new
+
 if TYPE_CHECKING:
     from pose.models.zoo import Weights
 
@@ -28,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="convert: the row whose network, codec and input size the file shares",
     )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        type=Path,
+    add_out_argument(
+        parser,
         help="convert: where to write (default: beside FILE, ending in .safetensors)",
+        metavar="FILE",
     )
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
         return fetch(args.target)
     if args.like is None:
         raise ValueError("pose weights convert: say with --like NAME which network the file is of")
-    return convert(Path(args.target), args.like, args.out)
+    source = Path(args.target)
+    out = args.out or source.with_suffix(".safetensors")
+    check_new(out, overwrite=args.overwrite)
+    return convert(source, args.like, out)
 
 
 def list_rows(name: str | None) -> int:
@@ -109,14 +114,13 @@ def fetch(name: str) -> int:
     return 0
 
 
-def convert(source: Path, like: str, out: Path | None) -> int:
+def convert(source: Path, like: str, out: Path) -> int:
     """Convert one file, print what became of its names."""
     from pose.files import sha256_of
     from pose.models.zoo import find_row
     from pose.published import convert as convert_file
 
     row = find_row(like)
-    out = out or source.with_suffix(".safetensors")
     print(convert_file(source, row, out))
     digits = sha256_of(source)
     if row.sha256:

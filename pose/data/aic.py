@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pose.records import pixels, read_json, require
+from pose.records import file_name, pixels, read_json, require, shown_text
 from pose.skeleton import skeleton_to_category
 from pose.skeletons import AIC_14
 
@@ -33,9 +33,7 @@ def read_aic(path: Path) -> dict[str, Any]:
     for number, entry in enumerate(content):
         where = f"{path}: entry {number}"
         require(entry, ("image_id", "human_annotations", "keypoint_annotations"), where)
-        name = entry["image_id"]
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{where}: image_id is {name!r:.40}, expected a file's name")
+        name = file_name(entry["image_id"], f"{where}: image_id")
         images.append({"id": number + 1, "file_name": f"{name}.jpg"})
         for person in _people(entry, where):
             new = {"id": len(annotations) + 1, "image_id": number + 1, "category_id": 1}
@@ -52,10 +50,11 @@ def _people(entry: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
             raise ValueError(f"{where}: {name} is a {type(value).__name__}, expected an object")
     if boxes.keys() != keypoints.keys():
         odd = sorted(boxes.keys() ^ keypoints.keys())[0]
-        raise ValueError(f"{where}: {odd} has a box or keypoints only, expected both")
+        raise ValueError(f"{where}: {shown_text(odd)} has a box or keypoints only, expected both")
     for human in boxes:
-        x1, y1, x2, y2 = pixels(boxes[human], 4, f"{where}: human_annotations.{human}").tolist()
-        field = f"{where}: keypoint_annotations.{human}"
+        name = shown_text(human)
+        x1, y1, x2, y2 = pixels(boxes[human], 4, f"{where}: human_annotations.{name}").tolist()
+        field = f"{where}: keypoint_annotations.{name}"
         triplets = pixels(keypoints[human], 3 * AIC_14.num_keypoints, field).reshape(-1, 3)
         if not np.isin(triplets[:, 2], list(VISIBILITY)).all():
             raise ValueError(f"{field} has a visibility other than 1, 2 or 3")

@@ -5,13 +5,14 @@ The recipe of the published HRNet code for COCO, in its order: half body, scale,
 Everything ends in one matrix, so the picture is warped once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from pose.geometry import Crop, PixelGrid, Size, box_center_extent, fix_aspect
-from pose.structures import Person
+from pose.structures import People, Person
 
 HALF_BODY_MIN_LABELLED = 8
 """Half-body crops are drawn for people with more labelled keypoints than this."""
@@ -69,6 +70,46 @@ class CropPolicy:
         while abs(draw) > 1:
             draw = rng.standard_normal()
         return float(draw)
+
+    def reach(self, people: People) -> tuple[np.ndarray, np.ndarray]:
+        """What no draw goes beyond: bounds (N, 4) xyxy in image pixels of all crops of each person,
+        and (N,) the input pixels that one of the image is magnified to at most."""
+        limit = 2 if self.draws == "cut" else 1
+        angle = np.deg2rad(self.rotation * limit) if self.rotation_chance else 0.0
+        shift = self.shift if self.shift_chance else 0.0
+        low, high = np.full((len(people), 2), np.inf), np.full((len(people), 2), -np.inf)
+        narrowest = np.full(len(people), np.inf)
+        for center, extent, drawn in self._bases(people):
+            largest = extent * (1 + self.scale)
+            # A rectangle's shadow on an axis is longest where its diagonal lies along it.
+            turns = np.minimum(angle, np.arctan2(largest[:, ::-1], largest))
+            shadow = largest * np.cos(turns) + largest[:, ::-1] * np.sin(turns)
+            half = np.where(drawn[:, None], shadow / 2 + largest * shift, -np.inf)
+            low, high = np.minimum(low, center - half), np.maximum(high, center + half)
+            widths = np.where(drawn, extent[:, 0], np.inf)
+            narrowest = np.minimum(narrowest, widths * (1 - self.scale))
+        return np.concatenate([low, high], axis=1), self.size[0] / narrowest
+
+    def _bases(self, people: People) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Centres (N, 2) and extents (N, 2) that crops are drawn about, and (N,) of whom: of the
+        whole person, then of each half where half-body crops are drawn."""
+        yield *box_center_extent(people.boxes, self.size), np.ones(len(people), bool)
+        if not (self.upper_index and self.half_body_chance):
+            return
+        labelled = people.visibility > 0
+        whole = labelled.sum(axis=1) > HALF_BODY_MIN_LABELLED
+        is_upper = np.isin(np.arange(labelled.shape[1]), self.upper_index)
+        points = people.keypoints.astype(np.float64)
+        for half in (labelled & is_upper, labelled & ~is_upper):
+            count = half.sum(axis=1)
+            among = half[..., None]
+            center = np.where(among, points, 0).sum(axis=1) / np.maximum(count, 1)[:, None]
+            spread = np.where(among, points, -np.inf).max(axis=1, initial=-np.inf)
+            spread = spread - np.where(among, points, np.inf).min(axis=1, initial=np.inf)
+            drawn = whole & (count >= 2)
+            extent = fix_aspect(np.where(drawn[:, None], spread, 1), self.size) * HALF_BODY_PADDING
+            drawn &= extent[:, 0] > 0
+            yield center, extent, drawn
 
     def _half_body(
         self, person: Person, rng: np.random.Generator

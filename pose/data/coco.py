@@ -12,8 +12,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose.geometry import Size, xywh_to_xyxy
-from pose.records import MAX_PIXEL, finite, objects, pixels, read_json, require, whole
+from pose.geometry import Size, has_area, xywh_to_xyxy
+from pose.records import (
+    MAX_PIXEL,
+    category_ids,
+    file_name,
+    finite,
+    objects,
+    pixels,
+    read_json,
+    require,
+    shown,
+    shown_text,
+    whole,
+)
 from pose.skeleton import Skeleton, skeleton_from_category
 from pose.structures import People
 
@@ -33,8 +45,7 @@ def read_annotations(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: is a {type(content).__name__}, expected a COCO annotation file")
     objects(content, "images", f"{path}")
-    if not objects(content, "categories", f"{path}"):
-        raise ValueError(f"{path}: 'categories' is empty; expected one that lists keypoints")
+    category_ids(content, f"{path}")
     return content
 
 
@@ -64,15 +75,17 @@ def load_coco(
     gives no people. `read` is the reader of a file whose form differs.
     """
     content = read(path)
-    category_id, skeleton = _category(content, path, skeleton)
+    listed, skeleton = _category(content, path, skeleton)
     images = _Images(content["images"], path)
     annotations = objects(content, "annotations", f"{path}") if "annotations" in content else []
     rows = []
-    elsewhere = flat = 0
+    nobody = elsewhere = flat = 0
     for number, annotation in enumerate(annotations):
-        where = f"{path}: annotation {annotation.get('id', f'number {number}')!s:.40}"
+        where = f"{path}: annotation {_called(annotation, number)}"
         require(annotation, ("image_id", "category_id"), where)
-        if whole(annotation["category_id"], f"{where}: category_id") != category_id:
+        category_id = whole(annotation["category_id"], f"{where}: category_id")
+        if category_id != listed[0]:
+            nobody += category_id not in listed
             continue
         if whole(annotation.get("iscrowd", 0), f"{where}: iscrowd"):
             continue
@@ -87,10 +100,15 @@ def load_coco(
         new_id = whole(annotation.get("id", 0), f"{where}: id")
         if area <= 0 or not (triplets[:, 2] > 0).any():
             continue
-        if box[2] <= box[0] or box[3] <= box[1]:
+        if not has_area(box):
             flat += 1
             continue
         rows.append((image, box, triplets, area, 1.0, new_id))
+    if nobody and nobody == len(annotations):
+        raise ValueError(
+            f"{path}: no annotation has category_id {listed[0]}, that of categories[0]"
+        )
+    _warn_of(path, nobody, "annotations left out whose category_id the file does not list")
     _warn_of(path, elsewhere, "people left out that lie in images the file does not list")
     _warn_of(path, flat, "people left out whose box has no area inside the image")
     return images.people(rows, skeleton)
@@ -111,7 +129,7 @@ def load_detections(
     are counted and left out.
     """
     content = read(annotations)
-    category_id, skeleton = _category(content, annotations, skeleton)
+    (category_id, *_), skeleton = _category(content, annotations, skeleton)
     images = _Images(content["images"], annotations)
     detections = read_json(path)
     if not isinstance(detections, list):
@@ -128,12 +146,12 @@ def load_detections(
         x, y, w, h = _box_xywh(detection, where)
         score = finite(detection["score"], f"{where}: score")
         image = images.find(detection, where)
+        box = tuple(xywh_to_xyxy(np.array([x, y, w, h])))
         if image is None:
             elsewhere += 1
-        elif w <= 0 or h <= 0:
+        elif not has_area(box):
             flat += 1
         elif score >= score_threshold:
-            box = tuple(xywh_to_xyxy(np.array([x, y, w, h])))
             rows.append((image, box, unlabelled, w * h, score, 0))
     none = f"{path}: none of its {len(detections)} boxes"
     if detections and not of_category:
@@ -157,15 +175,15 @@ class _Images:
         for number, entry in enumerate(entries):
             where = f"{path}: images[{number}]"
             require(entry, ("id", "file_name"), where)
-            name, image_id = entry["file_name"], whole(entry["id"], f"{where}: id")
-            if not isinstance(name, str) or not name:
-                raise ValueError(f"{where}: file_name is {name!r:.40}, expected a file's name")
+            name = file_name(entry["file_name"], f"{where}: file_name")
+            image_id, size = whole(entry["id"], f"{where}: id"), _size(entry, where)
             first = self._index.setdefault(image_id, number)
-            if first != number and self.names[first] != name:
-                raise ValueError(f"{where}: id {image_id} is that of {self.names[first]} too")
+            if first != number and (self.names[first], self.sizes[first]) != (name, size):
+                other = shown_text(self.names[first])
+                raise ValueError(f"{where}: id {image_id} is that of {other} too")
             self.names.append(name)
             self.ids.append(image_id)
-            self.sizes.append(_size(entry, where))
+            self.sizes.append(size)
 
     def find(self, entry: Mapping[str, Any], where: str) -> int | None:
         """The place of the image that an entry belongs to; None where it is not listed."""
@@ -194,12 +212,15 @@ class _Images:
 
 def _category(
     content: Mapping[str, Any], path: Path, skeleton: Skeleton | None
-) -> tuple[int, Skeleton]:
-    """The id of the first category, and its skeleton unless one is given."""
-    category = content["categories"][0]
-    require(category, ("id",), f"{path}: categories[0]")
-    category_id = whole(category["id"], f"{path}: categories[0]: id")
-    return category_id, skeleton or skeleton_from_category(category, str(path))
+) -> tuple[list[int], Skeleton]:
+    """The ids of all categories, and the first one's skeleton unless one is given."""
+    ids = category_ids(content, str(path))
+    return ids, skeleton or skeleton_from_category(content["categories"][0], str(path))
+
+
+def _called(annotation: Mapping[str, Any], number: int) -> str:
+    """What messages call an annotation: its id, or its place where it has none."""
+    return shown(annotation["id"]) if "id" in annotation else f"number {number}"
 
 
 def _cut_box(
@@ -235,9 +256,10 @@ def _box_xywh(entry: Mapping[str, Any], where: str) -> list[float]:
 
 def _size(entry: Mapping[str, Any], where: str) -> Size:
     """(width, height); 0 where the file does not say."""
-    width, height = (whole(entry.get(k) or 0, f"{where}: {k}") for k in ("width", "height"))
+    given = {key: entry.get(key) for key in ("width", "height")}
+    width, height = (whole(0 if v is None else v, f"{where}: {k}") for k, v in given.items())
     if not (0 <= width <= MAX_PIXEL and 0 <= height <= MAX_PIXEL):
-        raise ValueError(f"{where}: is {width} x {height} pixels, which no image is")
+        raise ValueError(f"{where}: width x height is {width} x {height}, which no image is")
     return width, height
 
 

@@ -8,16 +8,19 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from pose.data.augment import CropPolicy
 from pose.data.merge import ImageFolders
-from pose.geometry import Crop, PixelGrid, Size, WarpArithmetic, box_center_extent
+from pose.data.parts import Parts
+from pose.data.photographs import Photographs, upright_reductions
+from pose.data.windows import Window, WindowBatch, lay_out
+from pose.geometry import Crop, PixelGrid, Size, WarpArithmetic
 from pose.images import ImageFolder
 from pose.structures import People, PoseBatch
 
@@ -39,50 +42,59 @@ class PoseDataset(Dataset[PoseBatch]):
         grid: PixelGrid = "published",
         arithmetic: WarpArithmetic = "installed",
         reduced_jpeg: bool = False,
+        parts: Parts | None = None,
+        warped_by: Literal["loader", "device"] = "loader",
     ) -> None:
         """grid is that of the upright crops; a policy has its own. With `reduced_jpeg` a JPEG that
-        all its upright crops shrink by 2, 4 or 8 is decoded at that part of its size."""
+        all its upright crops shrink by 2, 4 or 8 is decoded at that part of its size. Crops are
+        taken out of `parts`, or else out of the photographs in `images`; where the device warps
+        them, a batch is a `WindowBatch`, which becomes a `PoseBatch` there."""
         self.people = people
-        self.images = images
         self.size = size
         self.policy = policy
         self.seed = seed
         self.grid = grid
         self.arithmetic = arithmetic
-        self.reductions = (
-            upright_reductions(people, size) if reduced_jpeg else np.ones(len(people.images), int)
+        self.warped_by = warped_by
+        self.parts = parts or Photographs(
+            people, images, upright_reductions(people, size) if reduced_jpeg else None
         )
-        self._last: tuple[int, np.ndarray, int] | None = None
 
     def __len__(self) -> int:
         return len(self.people)
 
     def __getitem__(self, key: tuple[int, int]) -> PoseBatch:
         """The sample as a batch without its first axis."""
-        batch = self.__getitems__([key])
+        batch = self.__getitems__([key]).to(torch.device("cpu"))
         return PoseBatch(**{f.name: getattr(batch, f.name)[0] for f in fields(PoseBatch)})
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> PoseBatch:
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> PoseBatch | WindowBatch:
         """The samples as one batch, as torch's loader asks for them.
 
         Image by image, each decoded once, whoever stands between its people.
         """
         crops = [self.crop(key) for key in keys]
         indices = [index for _, index in keys]
-        images = np.empty((len(keys), 3, self.size[1], self.size[0]), np.uint8)
-        for row in image_by_image(self.people.image_index[indices]):
-            image, reduction = self._image(indices[row])
-            picture = of_reduced(crops[row], reduction).warp(image, self.arithmetic)
-            cv2.split(picture, list(images[row]))  # into the planes of the batch
         matrices = np.stack([crop.matrix for crop in crops])
         keypoints, labelled = self._labels(indices, matrices)
-        return PoseBatch(
-            images=torch.from_numpy(images),
-            keypoints=torch.from_numpy(keypoints),
-            labelled=torch.from_numpy(labelled),
-            matrices=torch.from_numpy(matrices),
-            index=torch.tensor(indices),
-        )
+        labels = {
+            "keypoints": torch.from_numpy(keypoints),
+            "labelled": torch.from_numpy(labelled),
+            "matrices": torch.from_numpy(matrices),
+            "index": torch.tensor(indices),
+        }
+        rows = image_by_image(self.people.image_index[indices])
+        if self.warped_by == "device":
+            windows = {row: Window.of(self.parts.part(indices[row]), crops[row]) for row in rows}
+            return WindowBatch(
+                *lay_out([windows[i] for i in range(len(keys))]), self.size, **labels
+            )
+        images = np.empty((len(keys), 3, self.size[1], self.size[0]), np.uint8)
+        for row in rows:
+            part = self.parts.part(indices[row])
+            picture = part.crop(crops[row]).warp(part.pixels, self.arithmetic)
+            cv2.split(picture, list(images[row]))  # into the planes of the batch
+        return PoseBatch(torch.from_numpy(images), **labels)
 
     def _labels(self, indices: list[int], matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (B, K, 2) float32 in input pixels, and (B, K) bool which are labelled; left
@@ -103,54 +115,6 @@ class PoseDataset(Dataset[PoseBatch]):
             return Crop.of_box(self.people.boxes[index], self.size, grid=self.grid)
         rng = np.random.default_rng((self.seed, epoch, index))
         return self.policy.draw(self.people[index], rng)
-
-    def _image(self, index: int) -> tuple[np.ndarray, int]:
-        """The image of a person, and to which part of its size it is reduced.
-
-        The last one stays, since its people mostly come in a row.
-        """
-        place = int(self.people.image_index[index])
-        if self._last is None or self._last[0] != place:
-            self._last = None  # let go before the next is there
-            name, reduction = str(self.people.images[place]), int(self.reductions[place])
-            if reduction == 1:
-                image = self.images.read(name)
-            else:
-                assert isinstance(self.images, ImageFolder)  # several sets are for training
-                image, reduction = self.images.read_reduced(name, reduction)
-            self._check_size(image, reduction, place)
-            self._last = (place, image, reduction)
-        return self._last[1:]
-
-    def _check_size(self, image: np.ndarray, reduction: int, place: int) -> None:
-        """Annotations are in stored coordinates: an image of another size is another image."""
-        width, height = (int(v) for v in self.people.image_sizes[place])
-        size = (image.shape[1], image.shape[0])
-        if 0 not in (width, height) and size != (-(-width // reduction), -(-height // reduction)):
-            part = f" at 1/{reduction} of its size" if reduction > 1 else ""
-            raise ValueError(
-                f"{self.people.images[place]}: is {size[0]}x{size[1]} pixels{part}, its annotation "
-                f"says {width}x{height}; the file and the annotations do not belong together"
-            )
-
-
-def upright_reductions(people: People, size: Size) -> np.ndarray:
-    """(I,) int: the greatest of 1, 2, 4 and 8 by which all the upright crops of an image shrink
-    it."""
-    _, extents = box_center_extent(people.boxes, size)
-    shrinking = np.full(len(people.images), 8.0)
-    np.minimum.at(shrinking, people.image_index, extents[:, 0] / size[0])
-    return 2 ** np.log2(shrinking.clip(1)).astype(int)
-
-
-def of_reduced(crop: Crop, reduction: int) -> Crop:
-    """The same crop of the picture at 1/reduction of its size: each of its pixels is the mean of
-    `reduction` by `reduction`, so its pixel centres lie amid theirs."""
-    if reduction == 1:
-        return crop
-    linear = crop.matrix[:, :2]
-    offset = crop.matrix[:, 2] + linear @ np.full(2, (reduction - 1) / 2)
-    return Crop(np.column_stack([linear * reduction, offset]), crop.size)
 
 
 class TrainingOrder(Sampler[list[tuple[int, int]]]):
@@ -226,7 +190,15 @@ def image_by_image(image_index: np.ndarray) -> np.ndarray:
 
 
 def as_made(batch: Any) -> Any:
-    """What a loader calls to collate: the data set makes whole batches (`PoseBatch`)."""
+    """What a loader calls to collate: the data set makes whole batches (`PoseBatch`).
+
+    A worker moves them to shared memory here, where the want of it is an error: the thread that
+    torch would leave it to drops the batch, and everybody waits for it for ever.
+    """
+    if get_worker_info() is not None:
+        for value in vars(batch).values():
+            if isinstance(value, torch.Tensor):
+                value.share_memory_()
     return batch
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pose.data.coco import read_annotations
-from pose.records import numbers, objects, pixels, require
+from pose.records import numbers, objects, pixels, require, shown_text
 from pose.skeleton import Skeleton, skeleton_to_category
 from pose.skeletons import CROWDPOSE_14, HALPE_26
 
@@ -70,11 +70,11 @@ def require_names(content: Mapping[str, Any], skeleton: Skeleton, path: Path) ->
     names = content["categories"][0].get("keypoints", list(skeleton.keypoints))
     if names == list(skeleton.keypoints):
         return
-    given = set(map(str, names)) if isinstance(names, list) else set()
-    different = ", ".join(sorted(given ^ set(skeleton.keypoints)))
+    texts = names if isinstance(names, list) else []
+    given = {name for name in texts if isinstance(name, str)}
+    different = shown_text(", ".join(sorted(given ^ set(skeleton.keypoints)))) or "their order"
     raise ValueError(
-        f"{path}: its keypoints are not those of '{skeleton.name}' (different: "
-        f"{different or 'their order'})"
+        f"{path}: its keypoints are not those of '{skeleton.name}' (different: {different})"
     )
 
 

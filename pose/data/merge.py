@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pose.geometry import Size
 from pose.images import ImageFolder
 from pose.skeleton import Skeleton
 from pose.structures import People
@@ -57,8 +58,28 @@ class ImageFolders:
 
     def read(self, name: str) -> np.ndarray:
         """Image `name`, which begins with its set's place, as (H, W, 3) uint8 RGB."""
+        folder, rest = self._split(name)
+        return folder.read(rest)
+
+    def size(self, name: str) -> Size:
+        """Width and height of image `name`, as `ImageFolder.size` has them."""
+        folder, rest = self._split(name)
+        return folder.size(rest)
+
+    def read_bytes(self, name: str) -> bytes:
+        """Image `name` as it is stored, still encoded."""
+        folder, rest = self._split(name)
+        return folder.read_bytes(rest)
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Two numbers that change with image `name`, as `ImageFolder.stamp` has them."""
+        folder, rest = self._split(name)
+        return folder.stamp(rest)
+
+    def _split(self, name: str) -> tuple[ImageFolder, str]:
+        """The set's folder, and the name in it."""
         place, _, rest = name.partition("/")
-        return self.folders[int(place)].read(rest)
+        return self.folders[int(place)], rest
 
 
 def _renamed(people: People, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 
 from pose.geometry import BOX_PADDING
-from pose.records import MAX_PIXEL, finite, numbers, pixels, read_json, read_mat, require, whole
+from pose.mat_files import read_mat
+from pose.records import (
+    MAX_PIXEL,
+    file_name,
+    finite,
+    numbers,
+    pixels,
+    read_json,
+    require,
+    whole,
+)
 from pose.skeleton import MPII_16
 from pose.structures import People
 
@@ -56,6 +66,8 @@ class _Entry:
     """(16, 2)."""
     visibility: np.ndarray
     """(16,) 0, 1 or 2."""
+    where: str
+    """File and entry, for messages."""
 
 
 def _people(entries: list[_Entry]) -> People:
@@ -70,13 +82,16 @@ def _people(entries: list[_Entry]) -> People:
     center[:, 1] += np.where(marked, CENTER_SHIFT * scale, 0)
     center -= 1
     half = SCALE_PIXELS / 2 * np.where(marked, scale, scale / BOX_PADDING)[:, None]
+    boxes = np.concatenate([center - half, center + half], axis=1).astype(np.float32)
+    for place in np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(axis=1)):
+        raise ValueError(f"{entries[place].where}: scale is {scale[place]:g}, too small to look at")
     return People(
         skeleton=MPII_16,
         images=np.array(list(numbered), np.str_),
         image_sizes=np.zeros((len(numbered), 2), np.int32),
         image_index=index,
         image_ids=index + 1,
-        boxes=np.concatenate([center - half, center + half], axis=1).astype(np.float32),
+        boxes=boxes,
         keypoints=np.where(
             visibility[..., None] > 0, keypoints.reshape(-1, NUM_KEYPOINTS, 2) - 1, 0
         ).astype(np.float32),
@@ -106,11 +121,12 @@ def _published(path: Path) -> Iterator[_Entry]:
             if not np.isin(labelled, (0, 1)).all():
                 raise ValueError(f"{where}: joints_vis has a value other than 0 or 1")
         yield _Entry(
-            _name(entry["image"], f"{where}: image"),
+            file_name(entry["image"], f"{where}: image"),
             pixels(entry["center"], 2, f"{where}: center"),
             _scale(entry["scale"], f"{where}: scale"),
             keypoints,
             2 * labelled,
+            where,
         )
 
 
@@ -136,11 +152,12 @@ def _release(path: Path) -> Iterator[_Entry]:
             name = _field(_field(image, "image"), "name")
             keypoints, visibility = _labels(points, f"{where}: annopoints")
             yield _Entry(
-                _name(name, f"{path}: annolist({number}): image.name"),
+                file_name(name, f"{path}: annolist({number}): image.name"),
                 _point(center, f"{where}: objpos"),
                 _scale(scale, f"{where}: scale"),
                 keypoints,
                 visibility,
+                where,
             )
 
 
@@ -201,9 +218,3 @@ def _scale(value: Any, where: str) -> float:
     if not 0 < SCALE_PIXELS * scale <= MAX_PIXEL:
         raise ValueError(f"{where} is {scale:g}, which is no person's size")
     return scale
-
-
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where} is {value!r:.40}, expected a file's name")
-    return str(value)

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from pose.codecs import Codec
 from pose.engine.distributed import Ranks
+from pose.engine.failures import batches_of
 from pose.geometry import Crop, box_iou, to_image
-from pose.inference.predict import CPU_BATCH, predict_keypoints
+from pose.inference.predict import people_at_once, predict_keypoints
 from pose.structures import People, PoseBatch
 
 BatchDecoder = Callable[[PoseBatch], tuple[torch.Tensor, torch.Tensor]]
@@ -37,8 +38,8 @@ def network_decoder(
     model.to(device).eval()
 
     def decode(batch: PoseBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        images = batch.images.to(device)
-        parts = images.split(CPU_BATCH) if device.type == "cpu" else [images]
+        images = batch.images.to(device, memory_format=torch.channels_last)
+        parts = images.split(people_at_once(len(images), device))
         keypoints, scores = zip(
             *(predict_keypoints(model, codec, part, swap) for part in parts), strict=True
         )
@@ -53,12 +54,14 @@ def predict_people(
     """Run the loader's part of `people` through `decode`; every process gets all rows."""
     rows = torch.zeros(len(people), people.skeleton.num_keypoints, 3)
     quiet = None if ranks.is_main else True
-    for batch in tqdm(loader, desc="evaluate", unit="batch", disable=quiet, leave=False):
+    for batch in tqdm(
+        batches_of(loader), "evaluate", len(loader), unit="batch", disable=quiet, leave=False
+    ):
         keypoints, scores = decode(batch)
         found = torch.cat([keypoints, scores[..., None]], dim=-1).cpu()  # one transfer
         points = to_image(found[..., :2].numpy(), batch.matrices.numpy())
         found[..., :2] = torch.from_numpy(points)
-        rows[batch.index] = found.float()
+        rows[batch.index] += found.float()  # 0 + -0 is 0, as in a sum over several processes
     merged = ranks.sum(rows).numpy()
     return Predictions(merged[..., :2], merged[..., 2])
 

@@ -55,13 +55,14 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
         figure.savefig(temporary)
 
 
-def tensorboard_writer(folder: Path) -> Any | None:
-    """A SummaryWriter for the run, or None where TensorBoard is not installed."""
+def tensorboard_writer(folder: Path, epoch: int) -> Any | None:
+    """A SummaryWriter for the run from `epoch` on, or None where TensorBoard is not installed; what
+    an interrupted run wrote of that epoch and later ones is hidden."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=epoch)
 
 
 def write_scalars(writer: Any | None, entry: Mapping[str, Any]) -> None:

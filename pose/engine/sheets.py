@@ -9,6 +9,7 @@ from torch import nn
 
 from pose.codecs import Codec
 from pose.data.dataset import PoseDataset
+from pose.data.forgiving import ForgivingDataset
 from pose.inference.draw import contact_sheet, draw_people, draw_poses, letterbox
 from pose.inference.predict import predict_keypoints
 from pose.skeleton import Skeleton
@@ -19,7 +20,7 @@ NUM_CROPS = 16
 CELL_HEIGHT = 256
 
 
-def training_sheet(dataset: PoseDataset, codec: Codec) -> np.ndarray:
+def training_sheet(dataset: PoseDataset | ForgivingDataset, codec: Codec) -> np.ndarray:
     """Augmented crops of the first epoch with their labels, each beside its targets' maximum."""
     cells = []
     for batch in samples(dataset):
@@ -59,7 +60,7 @@ def prediction_sheet(
     return sheet(cells, codec)
 
 
-def samples(dataset: PoseDataset) -> list[PoseBatch]:
+def samples(dataset: PoseDataset | ForgivingDataset) -> list[PoseBatch]:
     """Sixteen people spread evenly over the data set."""
     count = min(NUM_CROPS, len(dataset))
     places = np.linspace(0, max(len(dataset) - 1, 0), count).round().astype(int)

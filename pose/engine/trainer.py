@@ -9,78 +9,25 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pose.codecs import Codec
-from pose.data.dataset import TrainingOrder
-from pose.engine.checkpoints import BEST, LATEST, load_checkpoint, save_checkpoint
-from pose.engine.distributed import Ranks
-from pose.engine.logging import History, tensorboard_writer, write_history, write_scalars
+from pose.engine.checkpoints import BEST, LATEST, save
+from pose.engine.failures import batches_of
+from pose.engine.logging import tensorboard_writer, write_history, write_scalars
 from pose.engine.optim import update_average
+from pose.engine.run import Figures, Run
+from pose.engine.skipping import StepGuard, backward
 from pose.interrupts import on_interrupt
 from pose.structures import PoseBatch
 
 logger = logging.getLogger(__name__)
 
-Figures = dict[str, float]
-
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Maps, targets, weights -> a scalar."""
-
-
-@dataclass
-class Run:
-    """One training run: its parts, which stay, and its state, which a checkpoint holds."""
-
-    model: nn.Module
-    codec: Codec
-    loss: Loss
-    optimizer: torch.optim.Optimizer
-    rate: Callable[[int], float]
-    """Step -> learning rate."""
-    loader: DataLoader
-    order: TrainingOrder
-    ranks: Ranks
-    folder: Path
-    identity: dict[str, Any]
-    """What the checkpoint tells of the experiment: config, skeleton, versions."""
-    epochs: int
-    average: nn.Module | None = None
-    ema_decay: float = 0.0
-    clip_norm: float = 0.0
-    amp: bool = False
-    parts: int = 1
-    """Into which a process takes its share of a batch, to need less memory."""
-
-    step: int = 0
-    loss_sum: float = 0.0
-    """Of the steps of the unfinished epoch."""
-    waited: float = 0.0
-    """Seconds of this epoch in which the next batch was not there yet."""
-    best: float = -math.inf
-    history: History = field(default_factory=list)
-    stop_requested: bool = False
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """The weights that are evaluated and kept: averaged ones where there are any."""
-        return self.average if self.average is not None else self.model
-
-    @property
-    def epoch(self) -> int:
-        return self.step // len(self.order)
-
-    def request_stop(self) -> None:
-        """Leave after the step at hand, as Ctrl-C asks."""
-        self.stop_requested = True
-        logger.warning("stopping after this step; --resume goes on from here")
+SAVE_STEPS = 20
+"""Steps after which the clock is looked at."""
 
 
 def train_epoch(run: Run, network: nn.Module) -> None:
@@ -97,27 +44,27 @@ def train_epoch(run: Run, network: nn.Module) -> None:
         disable=None if run.ranks.is_main else True,
         leave=False,
     )
-    total = torch.tensor(run.loss_sum, device=device)
+    total = losses_so_far(run)
+    guard = StepGuard(run)
     for batch in bar:
-        if not batch.labelled.any():
-            raise ValueError(
-                "a training batch holds no labelled keypoint; look at the annotations' visibility "
-                f"and at {run.folder / 'sheets'}"
-            )
+        check_labelled(run, batch)
         batch = batch.to(device)
         for group in run.optimizer.param_groups:
             group["lr"] = run.rate(run.step)
         run.optimizer.zero_grad()
-        total += add_gradients(run, network, batch)
-        if run.clip_norm:
-            nn.utils.clip_grad_norm_(run.model.parameters(), run.clip_norm)
-        run.optimizer.step()
+        loss = add_gradients(run, network, batch)
+        skipped = guard.step(batch.index)
+        total += torch.where(skipped > 0, 0, loss)
         if run.average is not None:
             update_average(run.average, run.model, run.ema_decay, run.step)
         run.step += 1
         if stops_here(run):
             break
-    run.loss_sum = total.item()
+        if save_due(run):
+            settle(run, guard, total)
+            with written(run, needed=False):
+                save(run, LATEST)
+    settle(run, guard, total)
 
 
 def add_gradients(run: Run, network: nn.Module, batch: PoseBatch) -> torch.Tensor:
@@ -133,14 +80,46 @@ def add_gradients(run: Run, network: nn.Module, batch: PoseBatch) -> torch.Tenso
                 maps = network(part.images)
             share = len(part.images) / len(batch.images)
             loss = run.loss(maps, targets, weights) * share
-            loss.backward()
+            backward(loss)
         total += loss.detach()
     return total
 
 
+def losses_so_far(run: Run) -> torch.Tensor:
+    """The sum of the epoch's losses, a scalar on the device.
+
+    In double precision, in which losses sum up to the same in any order: a run that goes on begins
+    in every process with the mean of all. MPS has float32 alone, and one process.
+    """
+    device = run.ranks.device
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return torch.tensor(run.loss_sum, dtype=dtype, device=device)
+
+
+def settle(run: Run, guard: StepGuard, total: torch.Tensor) -> None:
+    """What the epoch has come to so far, as a checkpoint holds it: the means of all processes."""
+    guard.look()
+    sums = torch.stack([total.cpu(), torch.tensor(run.left_out, dtype=total.dtype)])
+    run.loss_sum, run.left_out = (run.ranks.sum(sums) / run.ranks.world_size).tolist()
+
+
+def check_labelled(run: Run, batch: PoseBatch) -> None:
+    """Counts the people who were left out; ValueError where nobody else has a keypoint either."""
+    left_out = 0
+    if run.people is not None:
+        has_any = run.people.visibility[batch.index.numpy()].any(axis=1)
+        left_out = int((has_any & ~batch.labelled.any(dim=1).numpy()).sum())
+    run.left_out += left_out
+    if not left_out and not batch.labelled.any():
+        raise ValueError(
+            "a training batch holds no labelled keypoint; look at the annotations' visibility "
+            f"and at {run.folder / 'sheets'}"
+        )
+
+
 def timed(run: Run) -> Iterator[PoseBatch]:
     """The loader's batches; what the step waits for them is added to `run.waited`."""
-    batches = iter(run.loader)
+    batches = batches_of(run.loader)
     while True:
         started = time.perf_counter()
         batch = next(batches, None)
@@ -160,10 +139,10 @@ def train(
     """Run to the end, or to a request to stop, which saves first and raises KeyboardInterrupt.
 
     evaluate gives figures of which the first decides what is best; without it the last weights
-    are the best. Returns the last figures.
+    are the best. Returns the last figures. ValueError, saved first, where the run stops itself.
     """
     network = distribute(run)
-    writer = tensorboard_writer(run.folder) if run.ranks.is_main else None
+    writer = tensorboard_writer(run.folder, run.epoch + 1) if run.ranks.is_main else None
     with on_interrupt(run.request_stop):
         while run.epoch < run.epochs:
             epoch, started, run.waited = run.epoch, time.perf_counter(), 0.0
@@ -171,30 +150,53 @@ def train(
             seconds = time.perf_counter() - started
             if run.epoch == epoch:
                 save(run, LATEST)
-                raise KeyboardInterrupt
-            entry: dict[str, Any] = {
-                "epoch": run.epoch,
-                "loss": run.ranks.sum(torch.tensor(run.loss_sum)).item()
-                / (run.ranks.world_size * len(run.order)),
-                "lr": run.rate(run.step - 1),
-                "seconds": round(seconds, 3),
-                "waiting": round(run.waited / seconds, 3),
-                "metrics": None,
-            }
-            run.loss_sum = 0.0
+                raise run.stopped()
+            entry = entry_of(run, seconds)
+            run.loss_sum = run.left_out = 0.0
+            run.skipped = 0
             last = run.epoch == run.epochs
             share_statistics(run)
             if evaluate is not None and (run.epoch % evaluate_every == 0 or last):
                 entry["metrics"] = evaluate(run.evaluated)
-            after_epoch(run.epoch, run.evaluated)
             run.history.append(entry)
-            keep(run, entry["metrics"], save_best, decided_by_figures=evaluate is not None)
             if run.ranks.is_main:
-                write_scalars(writer, entry)
                 logger.info("%s", describe(entry, run.epochs))
-            if stops_here(run) and not last:
-                raise KeyboardInterrupt
+            stops = stops_here(run)
+            with written(run, needed=last or stops):
+                after_epoch(run.epoch, run.evaluated)
+                keep(run, entry["metrics"], save_best, decided_by_figures=evaluate is not None)
+                write_scalars(writer, entry)
+            if stops and (run.failure or not last):
+                raise run.stopped()
     return run.history[-1]["metrics"] if run.history else None
+
+
+def entry_of(run: Run, seconds: float) -> dict[str, Any]:
+    """The history's entry for the epoch that has just ended."""
+    taken = len(run.order) - run.skipped
+    return {
+        "epoch": run.epoch,
+        "loss": run.loss_sum / taken if taken else math.nan,
+        "lr": run.rate(run.step - 1),
+        "seconds": round(seconds, 3),
+        "waiting": round(run.waited / seconds, 3),
+        "skipped": run.skipped,
+        "left_out": round(run.left_out * run.ranks.world_size),
+        "metrics": None,
+    }
+
+
+@contextlib.contextmanager
+def written(run: Run, *, needed: bool) -> Iterator[None]:
+    """Meanwhile files that cannot be written end the run if they are needed or run.failed_save
+    says so; else the log says it, and the next epoch tries again."""
+    try:
+        yield
+    except OSError as error:
+        if needed or run.failed_save == "stop":
+            raise
+        said = f"{error.filename}: {error.strerror}" if error.strerror else error
+        logger.warning("%s; training goes on", said)
 
 
 def keep(
@@ -204,50 +206,25 @@ def keep(
     *,
     decided_by_figures: bool,
 ) -> None:
-    """Save the state after an epoch; the best is kept by the first figure, and NaN never wins."""
+    """Save the state after an epoch; the best is kept by the first figure, and NaN never wins.
+
+    The latest checkpoint comes last: a run that is killed before it does the epoch again and
+    writes the same files, one that is killed after it lacks none.
+    """
     figure = next(iter(figures.values())) if figures else -math.inf
-    better = figure > run.best if decided_by_figures else True
-    if better and decided_by_figures:
-        run.best = figure
-    save(run, LATEST)
-    if not run.ranks.is_main:
-        return
+    better, former = figure > run.best if decided_by_figures else True, run.best
+    if run.ranks.is_main:
+        write_history(run.folder, run.history)
     if better:
-        save(run, BEST)
-        save_best(run.evaluated)
-    write_history(run.folder, run.history)
-
-
-def save(run: Run, name: str) -> None:
-    """Write a checkpoint from the first process."""
-    if not run.ranks.is_main:
-        return
-    content = {
-        **run.identity,
-        "model": run.evaluated.state_dict(),
-        "trained": run.model.state_dict() if run.average is not None else None,
-        "optimizer": run.optimizer.state_dict(),
-        "rng": torch.get_rng_state(),
-        "step": run.step,
-        "loss_sum": run.loss_sum,
-        "best": run.best,
-        "history": run.history,
-    }
-    save_checkpoint(run.folder / name, content)
-
-
-def restore(run: Run) -> None:
-    """Take up the run folder's latest checkpoint."""
-    content = load_checkpoint(run.folder / LATEST)
-    if run.average is None:
-        run.model.load_state_dict(content["model"])
-    else:
-        run.average.load_state_dict(content["model"])
-        run.model.load_state_dict(content["trained"])
-    run.optimizer.load_state_dict(content["optimizer"])
-    torch.set_rng_state(content["rng"])
-    run.step, run.best = content["step"], content["best"]
-    run.loss_sum, run.history = content["loss_sum"], content["history"]
+        run.best = figure
+        try:
+            if run.ranks.is_main:
+                save_best(run.evaluated)
+            save(run, BEST)
+        except OSError:
+            run.best = former  # what is not on the disk is not the best that there is
+            raise
+    save(run, LATEST)
 
 
 def distribute(run: Run) -> nn.Module:
@@ -272,10 +249,24 @@ def stops_here(run: Run) -> bool:
     return bool(run.ranks.sum(torch.tensor(float(run.stop_requested))).item())
 
 
+def save_due(run: Run) -> bool:
+    """Whether the first process has waited long enough for its next checkpoint within the epoch;
+    the clock is looked at every few steps, for the processes must agree."""
+    if run.step % SAVE_STEPS or run.save_seconds == math.inf or not run.step % len(run.order):
+        return False
+    due = run.ranks.is_main and time.monotonic() - run.saved_at >= run.save_seconds
+    return bool(run.ranks.sum(torch.tensor(float(due))).item())
+
+
 def describe(entry: dict[str, Any], epochs: int) -> str:
     """One line on an epoch."""
     text = f"epoch {entry['epoch']}/{epochs}  loss {entry['loss']:.3g}  lr {entry['lr']:.2g}"
     if entry["metrics"]:
         name, value = next(iter(entry["metrics"].items()))
         text += f"  {name} {'n/a' if math.isnan(value) else f'{value:.3f}'}"
-    return f"{text}  {entry['seconds']:.0f} s, {entry['waiting']:.0%} of it waiting for data"
+    text += f"  {entry['seconds']:.0f} s, {entry['waiting']:.0%} of it waiting for data"
+    if entry.get("skipped"):
+        text += f"; {entry['skipped']} steps skipped"
+    if entry.get("left_out"):
+        text += f"; {entry['left_out']} people left out, their images cannot be read"
+    return text

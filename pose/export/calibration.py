@@ -3,7 +3,6 @@
 Only the network itself is quantized; normalisation, flip test and decoding stay float32.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 
 from pose.export.graph import INPUT
 from pose.export.quiet import quiet
-from pose.inference.runtimes import MAPS, import_openvino
+from pose.inference.detectors.onnx_detector import import_onnxruntime
+from pose.inference.network_file import MAPS
+from pose.inference.openvino_file import import_openvino
 
 BATCH = 32
 """Calibration crops at a time."""
@@ -27,6 +28,7 @@ def quantize_onnx(model: Any, crops: np.ndarray, path: Path) -> None:
     have instructions. The last convolution stays in float: maps of 256 levels are flat in places,
     and a decoding that divides by their curvature goes astray there.
     """
+    import_onnxruntime("--precision int8")
     from onnxruntime import quantization
 
     class Crops(quantization.CalibrationDataReader):
@@ -66,7 +68,6 @@ def quantize_openvino(network: Any, crops: np.ndarray) -> Any:
     """An `openvino.Model` quantized by nncf as it does by default: it corrects each layer's bias,
     and the last layer gives floats."""
     import_openvino("--precision int8")
-    os.environ.setdefault("NNCF_CI", "1")  # it would report its use over the network
     try:
         import nncf
     except ImportError:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pose.codecs import Codec
+from pose.inference.network_file import MAPS, POINTS
 from pose.inference.predict import decode_looks, looks_at
-from pose.inference.runtimes import MAPS, POINTS
 from pose.models.folding import fold_batch_norms
 from pose.models.pose_model import PoseModel
 

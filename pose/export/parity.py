@@ -12,8 +12,8 @@ from pose.codecs import Codec
 from pose.codecs.integral import IntegralCodec
 from pose.codecs.simcc import SimccCodec
 from pose.geometry import to_image
+from pose.inference.network_file import MAPS, NetworkFile
 from pose.inference.predict import decode_looks, looks_at
-from pose.inference.runtimes import MAPS, NetworkFile
 from pose.structures import PoseBatch
 
 Find = Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -18,15 +18,9 @@ from pose.export.calibration import quantize_onnx, quantize_openvino
 from pose.export.graph import INPUT, OUTPUTS, Graph
 from pose.export.quiet import quiet
 from pose.geometry import Size
-from pose.inference.runtimes import (
-    MAPS,
-    NetworkFile,
-    Values,
-    import_openvino,
-    open_onnx,
-    open_openvino,
-    openvino_core,
-)
+from pose.inference.network_file import MAPS, NetworkFile, Values
+from pose.inference.onnx_file import open_onnx
+from pose.inference.openvino_file import import_openvino, open_openvino, openvino_core
 from pose.models.pose_model import PoseModel
 
 INSTALL = "pip install onnx onnxscript"
@@ -59,7 +53,7 @@ class Order:
     precision: str
     with_decode: bool
     texts: Mapping[str, str]
-    """What the file will say of itself: `runtimes.TEXTS`."""
+    """What the file will say of itself: `network_file.TEXTS`."""
     crops: np.ndarray | None = None
     """(N, 3, H, W) uint8 to calibrate int8 with."""
 

@@ -17,11 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from pose.geometry import xywh_to_xyxy
-from pose.records import finite, numbers, objects, read_json, require, whole
+from pose.geometry import has_area, xywh_to_xyxy
+from pose.records import (
+    category_ids,
+    file_name,
+    finite,
+    named_images,
+    objects,
+    pixels,
+    read_json,
+    require,
+    whole,
+)
 
 PERSON = 1
 """COCO's category, the one that counts in a list of detections."""
+
+MAX_SCORE = 1e30
+"""Scores further out are refused: as float32 they, or their products, would be infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +89,11 @@ def parse_boxes(text: str) -> BoxSource:
 def read_boxes(path: Path) -> BoxSource:
     """The boxes of an annotation or detection file; ValueError names file, entry and field."""
     content = read_json(path)
-    names: Mapping[int | None, Any] = {}
+    names: Mapping[int, str] = {}
     person = PERSON
     if isinstance(content, dict):
-        names = _names(content, path)
-        categories = objects(content, "categories", str(path)) if "categories" in content else []
-        person = categories[0].get("id", PERSON) if categories else PERSON
+        names = named_images(content, str(path), all_named=False)
+        person = category_ids(content, str(path))[0] if "categories" in content else PERSON
         content = objects(content, "annotations", str(path))
     if not isinstance(content, list):
         raise ValueError(
@@ -92,13 +104,16 @@ def read_boxes(path: Path) -> BoxSource:
     for number, entry in enumerate(content):
         where = f"{path}: entry {number}"
         require(entry, (), where)
-        if entry.get("category_id", person) != person or entry.get("iscrowd"):
+        category_id = whole(entry.get("category_id", person), f"{where}: category_id")
+        if category_id != person or whole(entry.get("iscrowd", 0), f"{where}: iscrowd"):
             continue
         row = _box_and_score(entry, where)
         image_id = whole(entry["image_id"], f"{where}: image_id") if "image_id" in entry else None
-        name = entry.get("file_name", names.get(image_id))
-        if isinstance(name, str):
+        if "file_name" in entry:
+            name = file_name(entry["file_name"], f"{where}: file_name")
             by_name[PurePath(name).as_posix()].append(row)
+        elif image_id is not None and image_id in names:
+            by_name[PurePath(names[image_id]).as_posix()].append(row)
         elif image_id is not None:
             by_number[image_id].append(row)
         else:
@@ -109,43 +124,34 @@ def read_boxes(path: Path) -> BoxSource:
     )
 
 
-def _names(content: Any, path: Path) -> dict[int | None, Any]:
-    names: dict[int | None, Any] = {}
-    for number, image in enumerate(objects(content, "images", str(path))):
-        where = f"{path}: images[{number}]"
-        require(image, ("id",), where)
-        names[whole(image["id"], f"{where}: id")] = image.get("file_name")
-    return names
-
-
 def _typed(text: str) -> Boxes:
     rows = []
     for part in filter(None, (p.strip() for p in text.split(";"))):
         try:
-            x1, y1, x2, y2 = box = [float(v) for v in part.split(",")]
-            if not np.isfinite(box).all():
-                raise ValueError
+            box = pixels([float(v) for v in part.split(",")], 4, part)
         except ValueError:
             raise ValueError(f"--boxes: '{part}' is not x1,y1,x2,y2 in pixels") from None
-        if not (x2 > x1 and y2 > y1):
+        if not has_area(box):
             raise ValueError(
                 f"--boxes: '{part}' has no area; expected x1,y1,x2,y2 with x2 > x1 and y2 > y1"
             )
-        rows.append((box, 1.0))
+        rows.append((box.tolist(), 1.0))
     return _stacked(rows)
 
 
 def _box_and_score(entry: Mapping[str, Any], where: str) -> tuple[list[float], float]:
+    field, kind, score = "bbox", "[x, y, w, h]", "score"
     if "box" in entry and "bbox" not in entry:
-        box = numbers(entry["box"], 4, f"{where}: box")
-        if (box[2:] <= box[:2]).any():
-            raise ValueError(f"{where}: box {box.tolist()} has no area; expected [x1, y1, x2, y2]")
-        return box.tolist(), finite(entry.get("box_score", 1.0), f"{where}: box_score")
-    require(entry, ("bbox",), where)
-    box = numbers(entry["bbox"], 4, f"{where}: bbox")
-    if box[2] <= 0 or box[3] <= 0:
-        raise ValueError(f"{where}: bbox {box.tolist()} has no area; expected [x, y, w, h]")
-    return xywh_to_xyxy(box).tolist(), finite(entry.get("score", 1.0), f"{where}: score")
+        field, kind, score = "box", "[x1, y1, x2, y2]", "box_score"
+    require(entry, (field,), where)
+    given = pixels(entry[field], 4, f"{where}: {field}")
+    box = given if field == "box" else xywh_to_xyxy(given)
+    if not has_area(box):
+        raise ValueError(f"{where}: {field} {given.tolist()} has no area; expected {kind}")
+    value = finite(entry.get(score, 1.0), f"{where}: {score}")
+    if abs(value) > MAX_SCORE:
+        raise ValueError(f"{where}: {score} is {value:g}, which no detector gives")
+    return box.tolist(), value
 
 
 def _stacked(rows: list[tuple[list[float], float]]) -> Boxes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pose.geometry import Size
 from pose.skeleton import Skeleton
-from pose.structures import KEYPOINT_SCORE_THRESHOLD, Person, Poses, person_scores
+from pose.structures import KEYPOINT_SCORE_THRESHOLD, Person, Poses
 
 Color = tuple[int, int, int]
 
@@ -47,7 +47,7 @@ def draw_poses(
     result file has it.
     """
     canvas = _checked_copy(image)
-    totals = person_scores(poses.box_scores, poses.scores)
+    totals = poses.person_scores()
     order = np.argsort(totals, kind="stable")
     for i in order:
         shown = poses.scores[i] > score_threshold

@@ -13,10 +13,10 @@ import numpy as np
 
 from pose.inference.boxes import Boxes
 from pose.inference.pipeline import StageTimes
-from pose.inference.predictor import Predictor
+from pose.inference.predictor import Predictor, uncalibrated
 from pose.inference.tracker import Tracker
 from pose.skeleton import Skeleton
-from pose.structures import Poses, person_scores
+from pose.structures import Poses
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +59,14 @@ def follow_through(
     boxes_of: Callable[[Frame], Boxes] | None = None,
     interval: int = 1,
 ) -> Iterator[Found]:
-    """As `look_through`, one frame after the other, with people who keep their ids.
+    """As `look_through`, one frame after the other, with people who keep their ids and always the
+    network's own scores, by which they are followed.
 
     The detector looks at every `interval`th frame, and at others where the tracker lost somebody;
     in between people are looked for where they are expected. It is handed `images_at_once` of its
     frames together.
     """
+    predictor = uncalibrated(predictor)
     for frame, detections in with_detections(predictor, frames, boxes_of, interval):
         if detections is None and tracker.needs_detector:
             [detections] = predictor.detect([frame.image])
@@ -110,13 +112,14 @@ def line_of(frame: int, time: float, poses: Poses) -> str:
     """One frame as a line of JSON, without the line's end; coordinates in image pixels."""
     # Of the scores as they are written, so that the line can be told again from what it says.
     scores = poses.scores.astype(np.float64).round(4)
-    totals = person_scores(poses.box_scores, scores)
+    totals = replace(poses, scores=scores).person_scores()
     people = [
         {
             **({} if poses.track_ids is None else {"id": int(poses.track_ids[i])}),
             "box": [round(float(v), 3) for v in poses.boxes[i]],
             "box_score": float(poses.box_scores[i]),
             "score": round(float(totals[i]), 6),
+            **({} if poses.expected_oks is None else {"expected_oks": float(totals[i])}),
             "keypoints": [
                 [round(float(x), 3), round(float(y), 3), float(s)]
                 for (x, y), s in zip(poses.keypoints[i], scores[i], strict=True)
@@ -134,6 +137,7 @@ def poses_of_line(line: str, skeleton: Skeleton) -> tuple[int, float, Poses]:
     k = skeleton.num_keypoints
     triplets = np.array([p["keypoints"] for p in people], dtype=np.float32).reshape(-1, k, 3)
     tracked = bool(people) and all("id" in person for person in people)
+    calibrated = bool(people) and all("expected_oks" in person for person in people)
     poses = Poses(
         triplets[..., :2],
         triplets[..., 2],
@@ -141,5 +145,6 @@ def poses_of_line(line: str, skeleton: Skeleton) -> tuple[int, float, Poses]:
         skeleton,
         np.array([p["box_score"] for p in people], dtype=np.float32),
         np.array([p["id"] for p in people], dtype=np.int64) if tracked else None,
+        np.array([p["expected_oks"] for p in people], np.float64) if calibrated else None,
     )
     return content["frame"], content["time"], poses

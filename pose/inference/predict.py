@@ -1,7 +1,7 @@
 """Crops -> keypoints: the one way from pictures to points, for training, evaluation and use."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -12,6 +12,7 @@ from pose.codecs import Codec
 from pose.codecs.peaks import eager_on_cpu
 from pose.geometry import Crop, PixelGrid, Size, to_image
 from pose.inference.boxes import Boxes
+from pose.metrics.calibration import Calibration
 from pose.skeleton import Skeleton
 from pose.structures import Poses
 
@@ -23,6 +24,11 @@ CPU_BATCH = 8
 
 IN_CACHE = 8
 """People whose maps a CPU averages and decodes while they are in its cache."""
+
+
+def people_at_once(most: int, device: torch.device) -> int:
+    """How many of `most` people a network on `device` should see together."""
+    return min(most, CPU_BATCH) if device.type == "cpu" else most
 
 
 @torch.inference_mode()
@@ -77,6 +83,9 @@ class Runtime:
     skeleton: Skeleton
     name: str
     """What executes it and where, for people: "torch on cuda:0"."""
+    calibration: Calibration | None = None
+    """What its scores are worth. Everything is decided by its own scores; poses get what these are
+    worth when they are handed out (`calibrated`). None: they keep them."""
 
 
 def torch_runtime(
@@ -107,7 +116,8 @@ def find_poses(
     boxes: Sequence[Boxes],
     batch_size: int = BATCH_SIZE,
 ) -> list[Poses]:
-    """The poses in the boxes of each image (H, W, 3) uint8 RGB, in the boxes' order.
+    """The poses in the boxes of each image (H, W, 3) uint8 RGB, in the boxes' order, with the
+    network's own scores.
 
     The people of all the images are batched together. No boxes, no poses.
     """
@@ -132,3 +142,18 @@ def find_poses(
         Poses(keypoints[a:b], scores[a:b], given.boxes, runtime.skeleton, given.scores)
         for given, a, b in zip(boxes, ends[:-1], ends[1:], strict=True)
     ]
+
+
+def calibrated(poses: Poses, calibration: Calibration | None) -> Poses:
+    """The same poses with probabilities and expected OKS in the place of the network's scores;
+    `poses` where there is no calibration."""
+    if calibration is None:
+        return poses
+    scores, expected = calibration(poses.box_scores, poses.scores)
+    return replace(poses, scores=scores, expected_oks=expected)
+
+
+def own_threshold(runtime: Runtime, threshold: float) -> float:
+    """The network's own keypoint score that is worth `threshold`, a score as it is handed out."""
+    calibration = runtime.calibration
+    return threshold if calibration is None else calibration.keypoints.inverse(threshold)

@@ -1,7 +1,9 @@
 """The call that people make: pictures in, poses out, whatever the pictures come as."""
 
+import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, overload
 
@@ -11,9 +13,10 @@ from pose.geometry import box_center_extent
 from pose.images import list_images, read_image
 from pose.inference.boxes import Boxes
 from pose.inference.detectors import PersonDetector
-from pose.inference.predict import BATCH_SIZE, Runtime, find_poses
+from pose.inference.predict import BATCH_SIZE, Runtime, calibrated, find_poses
 from pose.metrics.oks import NMS_THRESHOLD, oks_nms
-from pose.structures import KEYPOINT_SCORE_THRESHOLD, Poses, person_scores
+from pose.records import MAX_PIXEL, shown
+from pose.structures import Poses
 from pose.video import kind_of, read_frames
 
 IMAGES_AT_ONCE = 8
@@ -32,6 +35,8 @@ class Predictor:
     Where a call brings boxes, every one gives a pose. Where the detector finds them, poses that
     show nobody (person score up to `person_threshold`) and second poses of the same person
     (OKS above 0.9) are left out.
+
+    `person_threshold` is one of the network's own scores, whether or not they are calibrated.
     """
 
     def __init__(
@@ -93,10 +98,11 @@ class Predictor:
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes] | None = None
     ) -> list[Poses]:
         """The poses in images that are held in memory: what every other form comes down to."""
-        if boxes is not None:
-            return find_poses(self.runtime, images, boxes, self.batch_size)
-        found = find_poses(self.runtime, images, self.detect(images), self.batch_size)
-        return [self._people_only(poses) for poses in found]
+        given = self.detect(images) if boxes is None else boxes
+        found = find_poses(self.runtime, images, given, self.batch_size)
+        if boxes is None:
+            found = [poses[people_only(self, poses, self._sigmas)] for poses in found]
+        return [calibrated(poses, self.runtime.calibration) for poses in found]
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Boxes]:
         """The people's boxes in images that are held in memory, by the detector."""
@@ -123,15 +129,22 @@ class Predictor:
         if boxes is not None and next(boxes, None) is not None:
             raise ValueError("more entries in boxes than pictures; give one for each")
 
-    def _people_only(self, poses: Poses) -> Poses:
-        """Without those who are nobody, and without whom the detector found twice; best first."""
-        totals = person_scores(poses.box_scores, poses.scores, KEYPOINT_SCORE_THRESHOLD)
-        poses, totals = (
-            poses[totals > self.person_threshold],
-            totals[totals > self.person_threshold],
-        )
-        areas = box_center_extent(poses.boxes, self.runtime.input_size)[1].prod(axis=-1)
-        return poses[oks_nms(poses.keypoints, totals, areas, self._sigmas, NMS_THRESHOLD)]
+
+def people_only(predictor: Predictor, poses: Poses, sigmas: np.ndarray) -> np.ndarray:
+    """Indices of the poses, with the network's own scores, without those who are nobody and without
+    whom the detector found twice; best first. `sigmas` (K,) are those of OKS."""
+    totals = poses.person_scores()
+    people = np.flatnonzero(totals > predictor.person_threshold)
+    found, totals = poses[people], totals[people]
+    areas = box_center_extent(found.boxes, predictor.runtime.input_size)[1].prod(axis=-1)
+    return people[oks_nms(found.keypoints, totals, areas, sigmas, NMS_THRESHOLD)]
+
+
+def uncalibrated(predictor: Predictor) -> Predictor:
+    """A predictor like `predictor` that gives the network's own scores."""
+    other = copy.copy(predictor)
+    other.runtime = replace(predictor.runtime, calibration=None)
+    return other
 
 
 def as_image(source: Any) -> np.ndarray:
@@ -149,14 +162,20 @@ def as_boxes(given: Any) -> Boxes:
     scores = None
     if isinstance(given, Boxes):
         given, scores = given.boxes, given.scores
-    boxes = np.asarray(given, dtype=np.float32)
-    if boxes.size and (boxes.shape[-1] != 4 or boxes.ndim > 2):
-        raise ValueError(f"boxes have shape {boxes.shape}; expected (N, 4), as x1,y1,x2,y2")
-    boxes = boxes.reshape(-1, 4)
-    bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
-    if bad.any():
+    try:
+        pixels = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"boxes are {shown(given)}; expected (N, 4) numbers") from None
+    if pixels.size and (pixels.shape[-1] != 4 or pixels.ndim > 2):
+        raise ValueError(f"boxes have shape {pixels.shape}; expected (N, 4), as x1,y1,x2,y2")
+    pixels = pixels.reshape(-1, 4)
+    near = np.all(np.abs(pixels) <= MAX_PIXEL, axis=1, keepdims=True)  # False where one is nan
+    boxes = np.where(near, pixels, 0).astype(np.float32)
+    bad = np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(axis=1))
+    if len(bad):
         raise ValueError(
-            f"box {boxes[bad][0].tolist()}: expected x1,y1,x2,y2 in pixels with x2 > x1 and y2 > y1"
+            f"box {pixels[bad[0]].tolist()}: expected x1,y1,x2,y2 in pixels with x2 > x1 and "
+            "y2 > y1"
         )
-    scores = np.ones(len(boxes), np.float32) if scores is None else scores
+    scores = np.ones(len(boxes)) if scores is None else scores
     return Boxes(boxes, np.asarray(scores, dtype=np.float32))

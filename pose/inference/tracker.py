@@ -16,7 +16,7 @@ from pose.inference.boxes import Boxes
 from pose.inference.predictor import PERSON_THRESHOLD
 from pose.metrics.oks import oks, oks_nms
 from pose.skeleton import Skeleton
-from pose.structures import KEYPOINT_SCORE_THRESHOLD, Poses, person_scores
+from pose.structures import KEYPOINT_SCORE_THRESHOLD, Poses
 
 MAX_GAP = 1.5
 """Seconds that a person may be out of sight without losing the id."""
@@ -96,7 +96,7 @@ class Tracker:
         """max_gap, new_score, same_person (1: no pose goes): see the constants of these names.
 
         Poses with a person score up to `person_threshold` show nobody; keypoints with a score up to
-        `keypoint_threshold` do not count.
+        `keypoint_threshold` do not count. All scores are the network's own, not calibrated.
         """
         if not 0 <= max_gap < np.inf:
             raise ValueError(f"tracker: max_gap is {max_gap}; expected seconds, 0 or more")
@@ -178,7 +178,7 @@ class Tracker:
     ) -> tuple[np.ndarray, list[Track]]:
         """The poses that show somebody, each person once: rows, ascending, and what is known from
         this frame alone. Of two poses of one person the detector's stays, then the better."""
-        totals = person_scores(poses.box_scores, poses.scores, self.keypoint_threshold)
+        totals = poses.person_scores(self.keypoint_threshold)
         people = np.flatnonzero(totals > self.person_threshold * KEPT_SCORE)
         boxes = pose_boxes(poses, self.keypoint_threshold)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * BOX_PADDING**2

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pose.records import finite, numbers, objects, read_json, require, whole
+from pose.records import (
+    category_ids,
+    finite,
+    named_images,
+    numbers,
+    objects,
+    read_json,
+    require,
+    whole,
+)
 
 FIGURES = {
     "AP": 0,
@@ -40,16 +49,8 @@ def read_box_truth(path: Path) -> BoxTruth:
     ValueError or FileNotFoundError of one line that names file, entry and field.
     """
     content = read_json(path)
-    names = {}
-    for number, image in enumerate(objects(content, "images", str(path))):
-        where = f"{path}: images[{number}]"
-        require(image, ("id", "file_name"), where)
-        names[whole(image["id"], f"{where}: id")] = str(image["file_name"])
-    categories = objects(content, "categories", str(path))
-    if not categories:
-        raise ValueError(f"{path}: 'categories' is empty; expected the one of people")
-    require(categories[0], ("id",), f"{path}: categories[0]")
-    category_id = whole(categories[0]["id"], f"{path}: categories[0]: id")
+    names = named_images(content, str(path), all_named=True)
+    category_id = category_ids(content, str(path))[0]
     annotations: list[dict[str, Any]] = []
     for number, entry in enumerate(objects(content, "annotations", str(path))):
         where = f"{path}: annotation {number}"

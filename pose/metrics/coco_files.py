@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pose.records import finite, numbers, objects, require, whole, write_json
+from pose.records import category_ids, finite, numbers, objects, require, whole, write_json
 from pose.skeleton import Skeleton, skeleton_from_category
 
 logger = logging.getLogger(__name__)
@@ -96,31 +96,37 @@ def ground_truth_from(dataset: Any, source: str) -> GroundTruth:
         raise ValueError(f"{source}: holds a {type(dataset).__name__}, expected COCO annotations")
     if not is_labelled(dataset):
         raise ValueError(f"{source}: no keypoint annotations (a test split?), nothing to score")
-    images, categories = (objects(dataset, key, source) for key in ("images", "categories"))
-    if not images or not categories:
-        raise ValueError(f"{source}: 'images' or 'categories' is empty, nothing to score")
-    image_ids = frozenset(whole(i.get("id"), f"{source}: image id") for i in images)
-    category_ids = [whole(c.get("id"), f"{source}: category id") for c in categories]
-    skeleton = skeleton_from_category(categories[0], source)
+    images, listed = objects(dataset, "images", source), category_ids(dataset, source)
+    if not images:
+        raise ValueError(f"{source}: 'images' is empty, nothing to score")
+    image_ids = frozenset(
+        whole(image.get("id"), f"{source}: images[{number}]: id")
+        for number, image in enumerate(images)
+    )
+    skeleton = skeleton_from_category(dataset["categories"][0], source)
     annotations: list[dict[str, Any]] = []
-    strays = 0
+    nobody = strays = 0
     for number, entry in enumerate(dataset["annotations"]):
         where = f"{source}: annotation {number}"
         require(entry, ("image_id", "category_id"), where)
-        if whole(entry["category_id"], f"{where}: category_id") != category_ids[0]:
+        category_id = whole(entry["category_id"], f"{where}: category_id")
+        if category_id != listed[0]:
+            nobody += category_id not in listed
             continue
         if whole(entry["image_id"], f"{where}: image_id") not in image_ids:
             strays += 1
             continue
         annotations.append(_annotation(entry, skeleton.num_keypoints, len(annotations) + 1, where))
+    if nobody:
+        logger.warning("%s: left out %d annotations of categories not listed in it", source, nobody)
     if strays:
         logger.warning("%s: left out %d annotations of images not listed in it", source, strays)
     return GroundTruth(
         source=source,
         skeleton=skeleton,
         sigmas=skeleton.oks_sigmas(),
-        category_id=category_ids[0],
-        category_ids=frozenset(category_ids),
+        category_id=listed[0],
+        category_ids=frozenset(listed),
         image_ids=image_ids,
         annotations=annotations,
         dataset=dataset,
@@ -164,13 +170,16 @@ def _annotation(entry: dict[str, Any], num_keypoints: int, new_id: int, where: s
     require(entry, _ANNOTATION_KEYS, where)
     keypoints = numbers(entry["keypoints"], 3 * num_keypoints, f"{where}: keypoints")
     labelled = int(np.count_nonzero(keypoints[2::3] > 0))
+    area = finite(entry["area"], f"{where}: area")
+    if area < 0:
+        raise ValueError(f"{where}: area is {area:g}, expected square pixels")
     return {
         "id": new_id,
         "image_id": int(entry["image_id"]),
         "category_id": int(entry["category_id"]),
         "keypoints": keypoints,
         "num_keypoints": whole(entry.get("num_keypoints", labelled), f"{where}: num_keypoints"),
-        "area": finite(entry["area"], f"{where}: area"),
+        "area": area,
         "bbox": numbers(entry["bbox"], 4, f"{where}: bbox").tolist(),
         "iscrowd": whole(entry.get("iscrowd", 0), f"{where}: iscrowd"),
     }

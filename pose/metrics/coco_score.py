@@ -60,12 +60,12 @@ def score_results(
 
 
 def entries_of(
-    results: Path | Sequence[dict[str, Any]], truth: GroundTruth
+    results: Path | Sequence[dict[str, Any]], truth: GroundTruth, source: str = "results"
 ) -> list[dict[str, Any]]:
-    """The checked entries of a result file, or of a list of them."""
+    """The checked entries of a result file, or of a list of them, which messages call `source`."""
     if isinstance(results, Path | str):
         return checked_results(read_json(Path(results)), truth, str(results))
-    return checked_results(list(results), truth, "results")
+    return checked_results(list(results), truth, source)
 
 
 def coco_stats(
@@ -76,7 +76,7 @@ def coco_stats(
 ) -> list[float]:
     """The values of `FIGURES` for checked entries, nan without members; on some images only where
     they are named."""
-    found = entries if isinstance(entries, Results) else _columns(entries, truth)
+    found = entries if isinstance(entries, Results) else as_columns(entries, truth)
     images = truth.image_ids if image_ids is None else truth.image_ids & set(image_ids)
     # The order of the ids is that of the images, in which equal scores of several are taken.
     numbers = {image_id: number for number, image_id in enumerate(sorted(images), start=1)}
@@ -85,8 +85,8 @@ def coco_stats(
     return [value if value >= 0 else float("nan") for value in values]
 
 
-def _columns(entries: Sequence[dict[str, Any]], truth: GroundTruth) -> Results:
-    """Those of the category that is scored."""
+def as_columns(entries: Sequence[dict[str, Any]], truth: GroundTruth) -> Results:
+    """Checked entries of the category that is scored."""
     scored = [entry for entry in entries if entry["category_id"] == truth.category_id]
     keypoints = [entry["keypoints"] for entry in scored]
     return Results(

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pose.records import read_mat, require, write_mat
+from pose.mat_files import read_mat, write_mat
+from pose.records import require, shown_text
 from pose.skeleton import MPII_16
 
 HEAD_SHARE = 0.6
@@ -82,7 +83,7 @@ def read_predictions(path: Path) -> np.ndarray:
     if "preds" in content:
         return _array(content, "preds", (None, K, 2), path)
     if "pos_pred_src" not in content:
-        found = ", ".join(content) or "nothing"
+        found = shown_text(", ".join(content)) or "nothing"
         raise ValueError(f"{path}: has neither 'preds' nor 'pos_pred_src' (it has: {found})")
     require(content, ("dataset_joints",), f"{path}")
     predicted = _array(content, "pos_pred_src", (K, 2, None), path)

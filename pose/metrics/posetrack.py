@@ -29,7 +29,7 @@ from pose.metrics.posetrack_frames import (
     followed_people,
 )
 from pose.metrics.tracking import clear_counts, tracking_figures
-from pose.records import finite, numbers, require, whole
+from pose.records import finite, numbers, numbers_of_any, require, whole
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +59,13 @@ def score_posetrack(
     Results are entries in COCO's form, or what `read_sequences` takes. ValueError of one line names
     the file, the entry and the field.
     """
+    source = "results"
     if isinstance(results, Path):
-        results = read_sequences(results)
-    entries = entries_of(results, truth)
+        results, source = read_sequences(results), str(results)
+    entries = entries_of(results, truth, source)
     tracked = any("track_id" in entry for entry in results)
     for number, (entry, given) in enumerate(zip(entries, results, strict=True)):
-        where = f"results: entry {number}"
+        where = f"{source}: entry {number}"
         require(given, ("track_id",) if tracked else (), where)
         entry["track_id"] = whole(given.get("track_id", UNTRACKED), f"{where}: track_id")
     names = [name for name in truth.skeleton.keypoints if name not in UNSCORED]
@@ -168,8 +169,9 @@ def _frames(
         triplets = numbers(entry["keypoints"], size, f"{where}: keypoints").reshape(-1, 3)
         head_box = numbers(entry["bbox_head"], 4, f"{where}: bbox_head")
         track_id = whole(entry["track_id"], f"{where}: track_id") if tracked else UNTRACKED
-        box, area = numbers(entry["bbox"], 4, f"{where}: bbox"), finite(entry["area"], where)
-        people.setdefault(int(entry["image_id"]), []).append(
+        box = numbers(entry["bbox"], 4, f"{where}: bbox")
+        area = finite(entry["area"], f"{where}: area")
+        people.setdefault(whole(entry["image_id"], f"{where}: image_id"), []).append(
             (triplets[columns], HEAD_SHARE * np.hypot(*head_box[2:]), box, area, track_id)
         )
     found: dict[int, list[tuple[np.ndarray, int]]] = {}
@@ -234,12 +236,14 @@ def _corners(box_xywh: np.ndarray) -> np.ndarray:
 
 def _regions(image: Mapping[str, Any], where: str) -> Iterator[np.ndarray]:
     """Polygons (V, 2) in image pixels."""
-    xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
+    xs, ys = (image.get(f"ignore_regions_{axis}") or [] for axis in "xy")
+    if not (isinstance(xs, list) and isinstance(ys, list)):
+        raise ValueError(f"{where}: ignore_regions_x or _y is not a list of lists")
     if len(xs) != len(ys):
         raise ValueError(f"{where}: ignore_regions_x and _y have {len(xs)} and {len(ys)} regions")
     for region, (x, y) in enumerate(zip(xs, ys, strict=True)):
-        across = numbers(x, len(x), f"{where}: ignore_regions_x[{region}]")
-        down = numbers(y, len(x), f"{where}: ignore_regions_y[{region}]")
+        across = numbers_of_any(x, f"{where}: ignore_regions_x[{region}]")
+        down = numbers(y, len(across), f"{where}: ignore_regions_y[{region}]")
         yield np.column_stack([across, down])
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from pose.records import numbers, objects, read_json, require, whole, write_json
+from pose.records import (
+    finite,
+    numbers,
+    numbers_of_any,
+    objects,
+    read_json,
+    require,
+    whole,
+    write_json,
+)
 
 TRACKED = "tracked"
 """A key of ours beside the lists of a file: false where nobody was followed. The program needs
@@ -87,11 +96,15 @@ def read_sequences(path: Path) -> list[dict[str, Any]]:
 def _entry(person: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A person of a file in COCO's form; keypoints that are not there are 0, 0, 0."""
     require(person, ("image_id", "keypoints", "scores"), where)
-    scores = numbers(person["scores"], len(person["scores"]), f"{where}: scores")
+    scores = numbers_of_any(person["scores"], f"{where}: scores")
     keypoints = numbers(person["keypoints"], 3 * len(scores), f"{where}: keypoints").reshape(-1, 3)
     keypoints[:, 2] = np.where(keypoints.any(axis=1), scores, 0)
-    one = {"category_id": person.get("category_id", 1), "score": person.get("score", 1.0)}
-    return {"image_id": person["image_id"], **one, "keypoints": keypoints.ravel().tolist()}
+    return {
+        "image_id": whole(person["image_id"], f"{where}: image_id"),
+        "category_id": whole(person.get("category_id", 1), f"{where}: category_id"),
+        "score": finite(person.get("score", 1.0), f"{where}: score"),
+        "keypoints": keypoints.ravel().tolist(),
+    }
 
 
 def _track_id(person: Mapping[str, Any], seen: set[tuple[int, int]], where: str) -> int:

@@ -1,7 +1,7 @@
 """A trained network in the form that runs fastest: batch norms folded, channels last, fewer bits.
 
-What it gives differs from the network's own maps by rounding alone, so it is for use: published
-figures are taken with the network as it is.
+What it gives in float32 differs from the network's own maps by rounding alone, as two versions of
+torch do: figures are taken with it too.
 """
 
 import copy

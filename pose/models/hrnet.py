@@ -145,7 +145,7 @@ def hrnet_w18_small_v2(**options) -> Trunk:
     return hrnet(18, stage1_blocks=2, modules=(1, 3, 2), blocks=2, **options)
 
 
-def hrnet_small(**options) -> Trunk:
+def hrnet_small(modules: tuple[int, int, int] = (1, 1, 1), blocks: int = 1, **options) -> Trunk:
     """One for CPUs and tests: a 19th of W32's parameters, to be trained from nothing.
 
     As shallow as can be, one block a branch, and rather wide for it: at equal time on two cores
@@ -157,12 +157,17 @@ def hrnet_small(**options) -> Trunk:
         stem_width=32,
         stage1_width=16,
         stage1_blocks=1,
-        modules=(1, 1, 1),
-        blocks=1,
+        modules=modules,
+        blocks=blocks,
         **options,
     )
     initialise_by_fan_out(trunk)
     return trunk
+
+
+def hrnet_small_deep(**options) -> Trunk:
+    """The same with twice the depth, for training of hours: what `hrnet_small` grows into."""
+    return hrnet_small(modules=(1, 2, 1), blocks=2, **options)
 
 
 TRUNKS: dict[int | str, Callable[..., Trunk]] = {

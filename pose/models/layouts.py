@@ -70,11 +70,23 @@ def tensors_of(content: Mapping[Any, Any], source: str) -> tuple[State, str]:
                 f"{where}: expected a dict of tensors (bare or under {', '.join(NESTS)}); "
                 f"{name!r} is of type {type(tensor).__name__}"
             )
-        if tensor.layout != torch.strided:
-            raise ValueError(f"{where}: {name!r} is a sparse tensor; only dense ones are read")
+        kind = _odd_kind(tensor)
+        if kind is not None:
+            raise ValueError(f"{where}: {name!r} is a {kind} tensor; only dense ones are read")
     if not state:
         raise ValueError(f"{where}: holds no tensors")
     return {str(name): tensor for name, tensor in state.items()}, where
+
+
+def _odd_kind(tensor: Tensor) -> str | None:
+    """What keeps a tensor from being a network's: that its numbers are not there, or no numbers."""
+    kinds = {
+        "sparse": tensor.layout != torch.strided,
+        "quantized": tensor.is_quantized,
+        "complex": tensor.is_complex(),
+        "missing": tensor.is_meta,
+    }
+    return next((kind for kind, is_so in kinds.items() if is_so), None)
 
 
 def bare_names(

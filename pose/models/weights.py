@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pose.files import replacing
 from pose.models.layouts import CLASSIFIER, PARALLEL, State, shortened, tensors_of
+from pose.seals import BLANK, KEY, check_safetensors, check_zip, sealed_safetensors
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,21 @@ def load_weights(path: str | Path) -> State:
     parallel training puts before every name, is taken off. FileNotFoundError or ValueError, of
     one line, for a file that is missing, damaged or something else.
     """
-    return {name.removeprefix(PARALLEL): tensor for name, tensor in read_tensors(path).items()}
+    return _bare(read_tensors(path))
+
+
+def load_with_config(path: str | Path) -> tuple[State, dict[str, Any] | None]:
+    """As `load_weights`, and the resolved config that this project writes beside the weights; None
+    where there is none. The file is read once."""
+    state, config = _read(Path(path))
+    if isinstance(config, str):
+        try:
+            config = json.loads(config)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: its config is not JSON ({error})") from error
+    if config is not None and not isinstance(config, dict):
+        raise ValueError(f"{path}: its config is a {type(config).__name__}, expected a dict")
+    return _bare(state), config
 
 
 def read_tensors(path: str | Path, *, allow_arrays: bool = False) -> State:
@@ -77,27 +92,7 @@ def read_tensors(path: str | Path, *, allow_arrays: bool = False) -> State:
     `allow_arrays` reads past the numpy arrays that MMPose 1.x keeps beside its tensors; it is for
     converting such files and for nothing else.
     """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    state, _ = tensors_of(_read_torch(path, allow_arrays=allow_arrays), str(path))
-    return state
-
-
-def read_config(path: str | Path) -> dict[str, Any] | None:
-    """The resolved config that this project writes beside the weights; None where there is none."""
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        config = _read_torch(path).get("config")
-    else:
-        text = _read_metadata(path).get("config")
-        try:
-            config = None if text is None else json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: its config is not JSON ({error})") from error
-    if config is not None and not isinstance(config, dict):
-        raise ValueError(f"{path}: its config is a {type(config).__name__}, expected a dict")
-    return config
+    return _read(Path(path), allow_arrays=allow_arrays)[0]
 
 
 def save_weights(
@@ -108,13 +103,14 @@ def save_weights(
 ) -> None:
     """Writes a .safetensors file, whole or not at all; the config goes along as JSON text.
 
-    The same content makes the same bytes, so a hash names it.
+    The same content makes the same bytes, so a hash names it; the file carries its own
+    (`pose.seals`), which every reader here checks.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    texts = {**(metadata or {}), "format": "pt", "config": json.dumps(config)}
+    texts = {**(metadata or {}), "format": "pt", "config": json.dumps(config), KEY: BLANK}
     content = _with_sorted_header(safetensors.torch.save(tensors, metadata=texts))
     with replacing(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(sealed_safetensors(content))
 
 
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -192,7 +188,18 @@ def fitting_tensors(
         for name, tensor in fitting.items()
         if tensor.shape != expected[name].shape
     ]
-    kinds = {"missing": missing, "left over": unknown, "of another shape": misshapen}
+    # copied into float weights, the imaginary part of a complex one would be lost
+    no_floats = [
+        f"{name} {tensor.dtype}"
+        for name, tensor in fitting.items()
+        if expected[name].is_floating_point() and not tensor.is_floating_point()
+    ]
+    kinds = {
+        "missing": missing,
+        "left over": unknown,
+        "of another shape": misshapen,
+        "of no floats": no_floats,
+    }
     faults = [f"{len(found)} {kind} ({shortened(found)})" for kind, found in kinds.items() if found]
     if faults:
         raise ValueError(
@@ -219,19 +226,25 @@ NETWORK_SUFFIXES = (".onnx", ".xml", ".torchscript")
 """Of files that `pose export` writes; the first two can predict, none can be trained on."""
 
 
-def _read_safetensors(path: Path) -> State:
-    _check_file(path)
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file, or a damaged one ({error})") from error
+def _bare(state: State) -> State:
+    return {name.removeprefix(PARALLEL): tensor for name, tensor in state.items()}
 
 
-def _read_metadata(path: Path) -> dict[str, str]:
+def _read(path: Path, *, allow_arrays: bool = False) -> tuple[State, Any]:
+    """The tensors under the names that the file has; what it holds as its config, None for none."""
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = _read_torch(path, allow_arrays=allow_arrays)
+    return tensors_of(content, str(path))[0], content.get("config")
+
+
+def _read_safetensors(path: Path) -> tuple[State, str | None]:
     _check_file(path)
+    check_safetensors(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
+            names, texts = file.keys(), file.metadata() or {}
+            return {name: file.get_tensor(name) for name in names}, texts.get("config")
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file, or a damaged one ({error})") from error
 
@@ -247,17 +260,25 @@ def _read_torch(path: Path, *, allow_arrays: bool = False) -> Mapping[str, Any]:
         opening = file.read(16)
     if not opening.startswith(TORCH_MAGIC):
         raise ValueError(f"{path}: not a torch or .safetensors file (it begins {opening!r})")
-    try:
-        with torch.serialization.safe_globals(list(ARRAY_PARTS) if allow_arrays else []):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a parser fed with foreign bytes may end in any of a dozen
-        reason = "damaged, or of another kind: " + str(error).partition(". ")[0]
-        if type(error).__name__ == "UnpicklingError":
-            reason = "it holds objects beside tensors and plain values, which are never loaded"
-        raise ValueError(f"{path}: cannot be read ({' '.join(reason.split())})") from error
+    if opening.startswith(TORCH_MAGIC[0]):
+        check_zip(path)
+    content = unpickled(path, allow_arrays=allow_arrays)
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: expected a dict of tensors, it holds a {type(content).__name__}")
     return content
+
+
+def unpickled(path: Path, *, allow_arrays: bool = False) -> Any:
+    """What torch saved, on the CPU; ValueError where it is more than tensors and plain values, is
+    damaged or something else."""
+    try:
+        with torch.serialization.safe_globals(list(ARRAY_PARTS) if allow_arrays else []):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser fed with foreign bytes may end in any of a dozen
+        reason = "damaged, or of another kind"
+        if type(error).__name__ == "UnpicklingError":
+            reason = "it holds objects beside tensors and plain values, which are never loaded"
+        raise ValueError(f"{path}: cannot be read ({reason})") from error
 
 
 def _check_file(path: Path) -> None:

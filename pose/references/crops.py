@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 
-from pose.geometry import Size
+from pose.geometry import PixelGrid, Size
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRIDE, SIGMA = 4, 2.0
@@ -38,6 +38,8 @@ class Placed:
     rotation: float = 0.0
     """Degrees, counter-clockwise on the screen."""
     mirrored: bool = False
+    grid: PixelGrid = "published"
+    """Whose crop: that of the released code, or that of udp's."""
 
 
 def sample(
@@ -56,7 +58,7 @@ def sample(
         photograph = photograph[:, ::-1, :]
         keypoints, visible = mirrored_keypoints(keypoints, visible, width, pairs)
         center[0] = width - center[0] - 1
-    matrix = crop_matrix(center, person.width, person.rotation, size)
+    matrix = MATRICES[person.grid](center, person.width, person.rotation, size)
     pixels = cv2.warpAffine(photograph, matrix, size, flags=cv2.INTER_LINEAR)
     picture = normalisation()(pixels)
     for place in range(len(keypoints)):
@@ -101,6 +103,20 @@ def crop_matrix(center: np.ndarray, width: float, rotation: float, size: Size) -
         across = points[0] - points[1]
         points[2] = points[1] + np.array([-across[1], across[0]], np.float32)
     return cv2.getAffineTransform(source, target)
+
+
+def udp_matrix(center: np.ndarray, width: float, rotation: float, size: Size) -> np.ndarray:
+    """(2, 3) image -> input as udp's released code has it (Huang et al., CVPR 2020): the extent
+    lies between the centres of the first and the last pixel, each axis by its own scale."""
+    extent = np.array([width, width * size[1] / size[0]])
+    scale = (np.array(size) - 1) / extent
+    sine, cosine = np.sin(np.deg2rad(rotation)), np.cos(np.deg2rad(rotation))
+    turn = np.array([[cosine, sine], [-sine, cosine]])
+    offset = extent / 2 - turn @ center
+    return scale[:, None] * np.column_stack([turn, offset])
+
+
+MATRICES = {"published": crop_matrix, "udp": udp_matrix}
 
 
 @functools.cache

@@ -1,11 +1,15 @@
 """The receipt of an evaluation: everything that its figures depend on, beside the figures."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pose.files import sha256_of
+from pose.schema import OPERATIONAL
+
+ELSEWHERE = ("flip", "compile")
+"""Keys of `test` that stand elsewhere in the receipt."""
 
 
 def evaluation_receipt(
@@ -17,16 +21,19 @@ def evaluation_receipt(
     boxes: str,
     num_boxes: int,
     figures: Mapping[str, float] | None,
+    intervals: Mapping[str, Sequence[float]] | None,
+    recipe: Mapping[str, Any],
     versions: Mapping[str, str],
-    device: str,
+    execution: Mapping[str, str],
 ) -> dict[str, Any]:
     """A plain dict; `truth` is what the figures are taken against, where that is another file than
-    the annotations (MPII). Files come with their SHA-256, figures without members are None."""
+    the annotations (MPII). `recipe` is the config that the network was trained with, or is taken
+    for, empty where nobody knows; `execution` what ran it, in which precision. Files come with
+    their SHA-256, figures without members are None."""
     from_file = boxes != "gt"
     return {
-        "figures": None
-        if figures is None
-        else {k: None if math.isnan(v) else v for k, v in figures.items()},
+        "figures": figures and {k: _known(v) for k, v in figures.items()},
+        "intervals": intervals and {k: [_known(v) for v in pair] for k, pair in intervals.items()},
         "weights": hashed(weights),
         "annotations": {
             **hashed(annotations),
@@ -42,18 +49,32 @@ def evaluation_receipt(
             "codec": config["codec"],
             "input_size": config["model"]["input_size"],
             **({} if from_file else {"box_rule": config["data"]["box_rule"]}),
-            **{k: v for k, v in config["test"].items() if k not in ("flip", "batch_size")},
+            **{
+                key: value
+                for key, value in config["test"].items()
+                if key not in ELSEWHERE and f"test.{key}" not in OPERATIONAL
+            },
+            "precision": execution["precision"],
         },
-        "network": config["model"]["name"],
-        "runtime": {"name": "torch", "precision": config["test"]["precision"], "device": device},
+        "network": config["model"]["name"] if recipe else None,
+        "runtime": dict(execution),
         "versions": dict(versions),
         "config": config,
+        "recipe": recipe,
     }
 
 
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
 def hashed(path: Path) -> dict[str, Any]:
-    """A file's name and SHA-256; of a folder of annotations that of each file in it."""
+    """A file's name and SHA-256; of a folder of annotations, and of OpenVINO's two files of a
+    network, that of each file."""
     if path.is_dir():
         files = sorted(path.glob("*.json"))
-        return {"file": path.name, "sha256": {file.name: sha256_of(file) for file in files}}
-    return {"file": path.name, "sha256": sha256_of(path)}
+    elif path.suffix.lower() == ".xml":
+        files = [file for file in (path, path.with_suffix(".bin")) if file.exists()]
+    else:
+        return {"file": path.name, "sha256": sha256_of(path)}
+    return {"file": path.name, "sha256": {file.name: sha256_of(file) for file in files}}

@@ -12,6 +12,7 @@ from pose.benchmarks.settings import Settings
 from pose.codecs import build_codec
 from pose.config import load_config
 from pose.references import crops
+from tests.data.test_windows import exact
 
 CONFIG = "coco/hrnet_w32_256x192"
 CPU = torch.device("cpu")
@@ -33,6 +34,7 @@ def codec():
     return build_codec("gaussian", (192, 256), 2.0, 4)
 
 
+@exact
 @pytest.mark.parametrize("reading_of", [data.training_reading, data.evaluation_reading])
 def test_published_samples_are_ours(settings, codec, reading_of):
     """Pixels to a grey level; maps and weights where people are labelled."""
@@ -85,6 +87,13 @@ def test_the_part_gives_its_rows(settings, monkeypatch):
     assert works[0] == "a training sample on one core"
     assert works[1].startswith("an evaluation sample on one core, ")
     assert all("values equal" in row.agreement for row in rows if row.way == "uint8")
+    of_training = [row for row in rows if row.work == works[0]]
+    assert [row.way for row in of_training][2:4] == [
+        "uint8, from the cache",
+        "windows for the device, from the cache",
+    ]
+    assert all("values equal" in row.agreement for row in of_training[1:4])
+    assert not [row for row in rows if row.work == works[1] and "cache" in row.way]
 
 
 def test_data_of_the_user_are_taken_as_they_are(tmp_path):

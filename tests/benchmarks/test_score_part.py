@@ -44,7 +44,7 @@ def test_drawn_labels_are_val2017s_in_number_and_kind(settings):
     drawn = score.with_labels(settings)
     people = load_people(drawn.cfg, "val")
     assert len(people) == 90
-    truth = ground_truth_from(score.drawn_labels(), "drawn")
+    truth = ground_truth_from(score.drawn_labels(score.IMAGES, score.PEOPLE), "drawn")
     assert len(truth.image_ids) == 40
     assert all(a["num_keypoints"] for a in truth.annotations)
     evaluator = score.evaluator_with_predictions(drawn.cfg, people)
@@ -55,7 +55,7 @@ def test_drawn_labels_are_val2017s_in_number_and_kind(settings):
 
 
 def test_own_labels_are_taken_and_other_formats_refused(settings, tmp_path):
-    labels = score.drawn_labels()
+    labels = score.drawn_labels(score.IMAGES, score.PEOPLE)
     labels["annotations"] = labels["annotations"][:30]
     write_json(tmp_path / "own.json", labels)
     named = [f"data.root={tmp_path}", "data.val_annotations=own.json"]
@@ -68,7 +68,7 @@ def test_own_labels_are_taken_and_other_formats_refused(settings, tmp_path):
 
 
 def test_labels_of_nobody_are_named(settings, tmp_path):
-    labels = score.drawn_labels()
+    labels = score.drawn_labels(score.IMAGES, score.PEOPLE)
     for annotation in labels["annotations"]:
         annotation.update(keypoints=[0] * 51, num_keypoints=0)
     write_json(tmp_path / "own.json", labels)

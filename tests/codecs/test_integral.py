@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose.build import loss_of, model_of
+from pose.build import model_of
+from pose.build_training import loss_of
 from pose.codecs import build_codec
 from pose.config import load_config
 from pose.skeleton import COCO_17

@@ -153,7 +153,8 @@ def test_a_long_video_is_refused_and_one_of_unknown_length_cut(tmp_path, monkeyp
     job = (PREDICTOR, CFG, source, tmp_path, go_on)
     with pytest.raises(ValueError, match=r"clip.mp4: lasts 2 seconds, at most 1 are .*predict"):
         app_jobs.video_job(*job)
-    monkeypatch.setattr("pose.video.probe", lambda path: VideoInfo((64, 48), 25, None, None))
+    unstated = VideoInfo((64, 48), 25, None, None)
+    monkeypatch.setattr("pose.commands.app_decoding.probed", lambda path: unstated)
     result = app_jobs.video_job(*job)
     assert len(list(read_frames(result.drawn))) == 50
     assert result.summary.endswith("Only the first 1 seconds are taken here.")
@@ -290,10 +291,11 @@ class Visitor:
         self.config = self.http.get("/config").json()
 
     def upload(self, path):
-        answer = self.http.post("/gradio_api/upload", files={"files": path.open("rb")})
+        with path.open("rb") as file:
+            answer = self.http.post("/gradio_api/upload", files={"files": file})
         answer.raise_for_status()
-        file = {"path": answer.json()[0], "orig_name": path.name}
-        return {**file, "meta": {"_type": "gradio.FileData"}}
+        taken = {"path": answer.json()[0], "orig_name": path.name}
+        return {**taken, "meta": {"_type": "gradio.FileData"}}
 
     def find(self, label, *values, name="me"):
         """What the job gives that begins with the component called so."""
@@ -408,7 +410,8 @@ def test_a_network_that_may_not_be_fetched_is_one_line_on_the_page(visitor, phot
 def test_uploads_are_limited_and_lie_in_the_folder(served, visitor, tmp_path):
     large = tmp_path / "large.mp4"
     large.write_bytes(b"0" * 200_001)
-    answer = visitor.http.post("/gradio_api/upload", files={"files": large.open("rb")})
+    with large.open("rb") as file:
+        answer = visitor.http.post("/gradio_api/upload", files={"files": file})
     assert answer.status_code == 413
     large.write_bytes(b"0" * 200_000)
     assert Path(visitor.upload(large)["path"]).is_relative_to(served[0].folder)

@@ -16,7 +16,7 @@ def evaluation(tmp_path_factory):
     write_synthetic(folder / "set", {"train": 1, "val": 2}, seed=1, num_processes=1)
     weights = untrained(folder / "w.safetensors", *SMALL)
     command = ["evaluate", "synthetic/quickstart", f"data.root={folder / 'set'}", *SMALL]
-    return [*command, "--weights", str(weights), "--boxes", "gt", "--check"]
+    return [*command, "--weights", str(weights), "--boxes", "gt", "--check", "--overwrite"]
 
 
 @pytest.mark.parametrize(("value", "status", "verdict"), [(0.0, 0, "the same"), (0.74, 1, "not")])

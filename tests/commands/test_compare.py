@@ -87,6 +87,11 @@ def test_what_is_no_receipt_is_refused(tmp_path, content, capsys):
     assert capsys.readouterr().err.startswith(f"pose: error: {path}: ")
 
 
+def test_the_help_calls_receipts_receipts(capsys):
+    assert main(["compare", "--help"]) == 0
+    assert "RECEIPT [RECEIPT ...]" in " ".join(capsys.readouterr().out.split())
+
+
 def test_without_labels_there_is_nothing_to_compare(compare):
     status, said = compare({("figures",): None})
     assert status == 2 and "holds no figures; its split has no labels" in said.err

@@ -122,7 +122,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(asked, tmp_path):
     source = read_boxes(Path("detections.json"))
     assert len(source.of_image(Path("photos/a.jpg")).boxes) == 1
     path = truth(tmp_path / "truth.json", {"photos/a.jpg": 8, "other/a.jpg": 9})
-    assert run("photos", "other", "--annotations", path) == 0
+    assert run("photos", "other", "--annotations", path, "--overwrite") == 0
     assert [e["image_id"] for e in written()] == [8]
 
 
@@ -178,7 +178,8 @@ def test_photos_stand_upright_but_for_annotations(asked, tmp_path):
     """Annotations are in pixels as stored, the boxes that predict takes as shown."""
     turned(tmp_path / "a.jpg")
     assert run("a.jpg") == 0
-    assert run("a.jpg", "--annotations", truth(tmp_path / "t.json", {"a.jpg": 5})) == 0
+    listed = truth(tmp_path / "t.json", {"a.jpg": 5})
+    assert run("a.jpg", "--annotations", listed, "--overwrite") == 0
     assert [call for call in asked if isinstance(call, list)] == [[(40, 20, 3)], [(20, 40, 3)]]
 
 

@@ -185,7 +185,7 @@ def test_a_file_that_is_another_network_is_not_written(weights, tmp_path, monkey
     monkeypatch.setattr(build_export, "WRITERS", {"torchscript": write})
     out = tmp_path / "a.torchscript"
     out.write_bytes(b"an older one")
-    line = ["export", str(weights), "--to", "torchscript", "--out", str(out)]
+    line = ["export", str(weights), "--to", "torchscript", "--out", str(out), "--overwrite"]
     assert main(line) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"pose: error: {out}: not written: its maps differ by up to 0.05 ")
@@ -277,7 +277,7 @@ def test_int8_from_a_folder_and_from_the_training_set(weights, drawn, tmp_path, 
     line = ["export", str(weights), "--to", target, "--precision", "int8", "--out", str(out)]
     assert main([*line, "--calibration", str(drawn / "images/train")]) == 0
     assert certificate_of(out)["calibration"] == {"folder": "train", "crops": 4}
-    assert main([*line, "--with-decode"]) == 0
+    assert main([*line, "--with-decode", "--overwrite"]) == 0
     text = certificate_of(out)
     assert text["calibration"]["annotations"]["file"] == "person_keypoints_train.json"
     assert len(text["files"]) == (1 if target == "onnx" else 2)

@@ -69,6 +69,7 @@ def test_the_commands_are_these():
     assert list(cli.COMMANDS) == [
         *("quickstart", "train", "evaluate", "score", "compare"),
         *("predict", "detect", "app", "weights", "export", "benchmark"),
+        *("doctor", "diagnose", "calibrate", "suggest"),
     ]
 
 

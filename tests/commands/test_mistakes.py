@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from pose.build import described, model_of
+from pose.build import model_of
 from pose.config import load_config
 from pose.models.weights import save_weights
+from pose.published import described
 from pose.skeleton import COCO_17, skeleton_from_category
 from tests.commands.quick import QUICK, untrained
 

@@ -7,12 +7,15 @@ import zipfile
 import pytest
 import torch
 
-from pose.build import described, model_of
+from pose.build import model_of
 from pose.commands.main import main
 from pose.config import load_config
 from pose.engine.checkpoints import load_checkpoint
+from pose.engine.distributed import Ranks
 from pose.models.weights import load_weights, save_weights
+from pose.published import described
 from pose.skeleton import COCO_17
+from pose.structures import People
 from tests.commands.quick import untrained
 
 NAMES = ("left_wrist", "right_wrist", "nose", "hat")
@@ -113,3 +116,46 @@ def test_init_of_another_network_is_refused(train, tmp_path):
     status, said = train(tmp_path / "out", f"init={source}")
     assert status == 2 and f"{source}: not the weights of this network" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def crops(tmp_path, monkeypatch):
+    """Where the crop cache would be made."""
+    monkeypatch.setenv("POSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/crops"
+
+
+def test_another_config_is_refused_before_the_cache_is_made(train, crops, tmp_path):
+    assert train(tmp_path / "run")[0] == 0
+    status, said = train(tmp_path / "run", "--resume", "data.cache=true", "train.save_minutes=3")
+    assert status == 2 and said.rstrip().endswith("another config: data.cache was False, is True")
+    assert not crops.exists()
+
+
+def test_a_finished_run_makes_no_cache(train, crops, tmp_path):
+    assert train(tmp_path / "run", "data.cache=true")[0] == 0
+    shutil.rmtree(crops)
+    status, said = train(tmp_path / "run", "--resume", "data.cache=true", "train.save_minutes=3")
+    assert status == 0 and "the run is finished; nothing to do" in said
+    assert not crops.exists()
+
+
+def test_validation_data_is_read_before_the_cache_is_made(train, crops, data, tmp_path):
+    path = data / "annotations/person_keypoints_val.json"
+    path.write_text("{")
+    status, said = train(tmp_path / "run", "data.cache=true", data=data)
+    assert status == 2 and f"pose: error: {path}: " in said
+    assert not crops.exists() and not (tmp_path / "run").exists()
+
+
+def test_the_first_process_reads_the_annotations_before_the_others(train, monkeypatch, tmp_path):
+    """What it leaves in the user's cache folder they map."""
+    given = []
+
+    def noted(self, action):
+        given.append(action())
+        return given[-1]
+
+    monkeypatch.setattr(Ranks, "main_first", noted)
+    assert train(tmp_path / "run")[0] == 0
+    assert any(isinstance(result, People) for result in given)

@@ -13,14 +13,14 @@ import safetensors.torch
 import torch
 import torchvision
 
-from pose import published
+from pose import files, published
 from pose.build import load_network
 from pose.commands.main import main
 from pose.data.synthetic import write_synthetic
 from pose.download import download
 from pose.models import zoo
 from pose.models.pose_model import build_model
-from pose.models.weights import load_weights, read_config, save_weights
+from pose.models.weights import load_weights, load_with_config, save_weights
 from pose.published import cached, described, find_weights
 from tests.models.test_layouts import as_mmpose
 from tests.models.test_weights import imagenet_leftovers
@@ -156,7 +156,7 @@ def test_an_imagenet_trunk_starts_a_network(state, publish):
     report = published.fetch(row)
     assert (len(report.matched), len(report.left_over)) == (len(trunk), 204)
     assert load_weights(cached(row)).keys() == trunk.keys()
-    assert read_config(cached(row)) == {"trunk_of": "hrnet_small", "data": "ImageNet-1k"}
+    assert load_with_config(cached(row))[1] == {"trunk_of": "hrnet_small", "data": "ImageNet-1k"}
     with pytest.raises(ValueError, match="says nothing of its network and keypoints"):
         load_network(Path(NAME))
 
@@ -200,6 +200,10 @@ def test_plain_http_is_refused(publish, monkeypatch, capsys):
 def damaged(kind: str, state) -> bytes:
     if kind == "sparse":
         state = {**state, "final_layer.bias": torch.ones(17).to_sparse()}
+    elif kind == "complex":
+        state = {**state, "final_layer.bias": torch.ones(17, dtype=torch.complex64)}
+    elif kind == "without numbers":
+        state = {**state, "final_layer.bias": torch.ones(17, device="meta")}
     elif kind == "object":
         state = {"state_dict": state, "args": io.StringIO}
     elif kind == "missing":
@@ -215,6 +219,8 @@ def damaged(kind: str, state) -> bytes:
     ("kind", "words"),
     [
         ("sparse", "is a sparse tensor"),
+        ("complex", "is a complex tensor"),
+        ("without numbers", "is a missing tensor"),
         ("object", "objects beside tensors"),
         ("missing", "1 missing (conv1.weight)"),
         ("left over", "1 left over (neck.weight)"),
@@ -304,7 +310,7 @@ def test_a_file_wins_over_a_name_and_neither_is_an_error(publish, server, tmp_pa
 
 def test_the_cache_lies_where_the_system_keeps_such_things(monkeypatch, tmp_path):
     monkeypatch.setenv("POSE_CACHE", str(tmp_path))
-    assert published.cache_folder() == tmp_path / "weights"
+    assert files.cache_folder("weights") == tmp_path / "weights"
     monkeypatch.delenv("POSE_CACHE")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     for platform, folder in {
@@ -312,8 +318,8 @@ def test_the_cache_lies_where_the_system_keeps_such_things(monkeypatch, tmp_path
         "darwin": Path.home() / "Library" / "Caches",
         "win32": tmp_path,
     }.items():
-        monkeypatch.setattr(published.sys, "platform", platform)
-        assert published.cache_folder() == folder / "pose" / "weights"
+        monkeypatch.setattr(files.sys, "platform", platform)
+        assert files.cache_folder("weights") == folder / "pose" / "weights"
 
 
 def test_predict_takes_a_name(publish, tmp_path, capsys):

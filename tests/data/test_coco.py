@@ -312,7 +312,7 @@ def with_image(**changes):
         (with_image(file_name=""), "images[1]: file_name is '', expected a file's name"),
         (with_image(file_name=5), "images[1]: file_name is 5, expected a file's name"),
         (with_image(width="wide"), "images[1]: width is 'wide', expected an integer"),
-        (with_image(height=-3), "images[1]: is 100 x -3 pixels, which no image is"),
+        (with_image(height=-3), "images[1]: width x height is 100 x -3, which no image is"),
         (with_image(height=2**40), "which no image is"),
     ],
 )

@@ -16,14 +16,14 @@ from pose.data.dataset import (
     PoseDataset,
     as_made,
     image_by_image,
-    of_reduced,
     quiet_worker,
-    upright_reductions,
 )
+from pose.data.parts import Part
+from pose.data.photographs import upright_reductions
 from pose.geometry import Crop
 from pose.images import ImageFolder, write_image
 from pose.skeleton import COCO_17
-from pose.structures import People, collate
+from pose.structures import People, PoseBatch
 
 SIZE = (96, 128)
 IMAGE_SIZE = (321, 243)
@@ -85,6 +85,11 @@ def assert_same(one, other):
         assert a.dtype == b.dtype and torch.equal(a, b)
 
 
+def stacked(samples):
+    columns = zip(*map(fields, samples), strict=True)
+    return PoseBatch(*(torch.stack(column) for column in columns))
+
+
 MIXED = [3, 0, 3, 1, 0, 3, 5, 1, 1, 4, 5, 0]
 
 
@@ -98,8 +103,8 @@ def test_a_batch_is_its_samples_one_by_one(folder, policy, arithmetic):
         for key in keys
     ]
     dataset = PoseDataset(people, ImageFolder(folder), SIZE, policy, arithmetic=arithmetic)
-    assert_same(dataset.__getitems__(keys), collate(alone))
-    assert_same(dataset.__getitems__(keys[::-1]), collate(alone[::-1]))
+    assert_same(dataset.__getitems__(keys), stacked(alone))
+    assert_same(dataset.__getitems__(keys[::-1]), stacked(alone[::-1]))
 
 
 def test_pictures_are_the_warped_photographs(folder):
@@ -189,11 +194,12 @@ def test_a_reduced_picture_lies_where_the_whole_one_does(tmp_path, reduction, wi
     assert (found, same) == (reduction, 1)
     assert image.shape == (-(-243 // reduction), -(-width // reduction), 3)
     crop = Crop.around(np.array([160, 120]), np.array([90, 120]), SIZE, rotation=20, mirrored=True)
-    assert np.abs(mean_apart(crop, whole, of_reduced(crop, reduction), image)).max() < 0.08
+    part = Part(image, np.zeros(2), np.full(2, reduction))
+    assert np.abs(mean_apart(crop, whole, part.crop(crop), image)).max() < 0.08
     aside = Crop.around(
         np.array([160.2, 120.2]), np.array([90, 120]), SIZE, rotation=20, mirrored=True
     )
-    assert np.abs(mean_apart(crop, whole, of_reduced(aside, reduction), image)).max() > 0.08
+    assert np.abs(mean_apart(crop, whole, part.crop(aside), image)).max() > 0.08
 
 
 def mean_apart(crop, image, other_crop, other_image):
@@ -207,7 +213,7 @@ def test_reduced_jpegs_are_read_where_asked_for(folder):
     keys = [(0, i) for i in range(4)]
     whole = PoseDataset(people, ImageFolder(folder), SIZE).__getitems__(keys)
     dataset = PoseDataset(people, ImageFolder(folder), SIZE, reduced_jpeg=True)
-    assert dataset.reductions.tolist() == [2, 1, 2]
+    assert dataset.parts.reductions.tolist() == [2, 1, 2]
     batch = dataset.__getitems__(keys)
     assert_same(replace(batch, images=whole.images), whole)
     changed = (batch.images != whole.images).flatten(1).any(dim=1)
@@ -218,7 +224,7 @@ def test_reduced_jpegs_are_read_where_asked_for(folder):
 def test_other_formats_stay_whole(folder):
     people = make_people([0], [[10, 10, 130, 230]], suffix="png")
     one = PoseDataset(people, ImageFolder(folder), SIZE, reduced_jpeg=True)
-    assert one.reductions.tolist() == [2]
+    assert one.parts.reductions.tolist() == [2]
     assert_same(one[0, 0], PoseDataset(people, ImageFolder(folder), SIZE)[0, 0])
 
 

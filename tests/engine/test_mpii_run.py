@@ -14,8 +14,8 @@ from pose.config import load_config
 from pose.data.coco import load_coco
 from pose.data.synthetic import write_synthetic
 from pose.files import sha256_of
+from pose.mat_files import write_mat
 from pose.metrics.mpii_files import NAMES, read_predictions, read_truth
-from pose.records import write_mat
 from pose.skeleton import MPII_16
 
 SMALL = ["model.name=hrnet_small", "model.input_size=[64, 64]", "data.workers=0"]

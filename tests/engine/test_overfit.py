@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from pose.build import figures_during_training, model_of, run_of
+from pose.build import model_of
 from pose.build_data import load_people
+from pose.build_training import figures_during_training, run_of
 from pose.commands.quickstart import ceiling
 from pose.config import load_config
 from pose.data.synthetic import write_synthetic

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from pose.build import figures_during_training, model_of, run_of
+from pose.build import model_of
 from pose.build_data import load_boxes, load_people
+from pose.build_training import figures_during_training, run_of
 from pose.commands.main import main
 from pose.commands.train import train_in
 from pose.config import load_config
@@ -137,7 +138,7 @@ def test_evaluate_writes_what_score_reads(config, data, tmp_path, capsys):
     assert main([*score, "--json", str(scored)]) == 0
     assert json.loads(scored.read_text()) == receipt["figures"]
     capsys.readouterr()
-    assert main([*arguments, "model.input_size=[96, 128]"]) == 2
+    assert main([*arguments, "--overwrite", "model.input_size=[96, 128]"]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("pose: error:") and "model.input_size is [96, 128]" in message
 

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from pose.build import training_dataset
 from pose.build_data import FORMATS, load_people
+from pose.build_training import training_dataset
 from pose.codecs import build_codec
 from pose.commands.main import main
 from pose.config import load_config
@@ -16,6 +16,7 @@ from pose.data.coco import load_coco
 from pose.data.synthetic import write_synthetic
 from pose.schema import FORMATS as CHOICES
 from pose.skeleton import MPII_16
+from tests.engine.test_mpii_run import in_mpii_form
 
 SMALL = ["model.name=hrnet_small", "model.input_size=[64, 64]", "data.workers=0"]
 QUICK = ["train.epochs=1", "train.batch_size=4", "train.sheet_every=0"]
@@ -27,24 +28,7 @@ def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     write_synthetic(folder, {"train": 4, "val": 2}, seed=3, num_processes=1)
     people = load_coco(folder / "annotations/person_keypoints_train.json")
-    entries = []
-    for person in list(people)[:3]:
-        points, seen = np.zeros((16, 2)), np.zeros(16, int)
-        for row, name in enumerate(MPII_16.keypoints):
-            if name in people.skeleton.keypoints:
-                column = people.skeleton.index(name)
-                seen[row] = person.visibility[column] > 0
-                points[row] = (person.keypoints[column] + 1) * seen[row]
-        entries.append(
-            {
-                "image": person.image,
-                "center": ((person.box[:2] + person.box[2:]) / 2).tolist(),
-                "scale": float(max(person.box[2:] - person.box[:2]) / 200),
-                "joints": points.tolist(),
-                "joints_vis": seen.tolist(),
-            }
-        )
-    (folder / "mpii.json").write_text(json.dumps(entries))
+    (folder / "mpii.json").write_text(json.dumps(in_mpii_form(people)[:3]))
     shutil.copytree(folder / "images/train", folder / "mpii_images")
     return folder
 

@@ -9,7 +9,7 @@ import torch
 from pose.export.calibration import batches, names_behind, nodes_before
 from pose.export.quiet import quiet
 from pose.export.writers import OPENERS
-from pose.inference.runtimes import openvino_core
+from pose.inference.openvino_file import openvino_core
 from tests.export.networks import FLIP_INDEX, codec_called, images, need, tiny
 from tests.export.test_writers import write
 

@@ -134,6 +134,12 @@ def test_a_detection_without_a_score_counts_fully(save):
         ([entry(score="high")], "entry 0: score is 'high', expected a finite number"),
         ([entry(image_id="one")], "entry 0: image_id is 'one', expected an integer"),
         ([{"bbox": [1, 2, 3, 4]}], "entry 0: has neither file_name nor image_id"),
+        ([entry(category_id="1")], "entry 0: category_id is '1', expected an integer"),
+        ([entry(iscrowd="0")], "entry 0: iscrowd is '0', expected an integer"),
+        ([entry(file_name=5)], "entry 0: file_name is 5, expected a file's name"),
+        ([entry(bbox=[1e30, 2, 3, 4])], "entry 0: bbox holds 1e+30, which is no pixel's"),
+        ([entry(bbox=[100, 2, 1e-9, 4])], "entry 0: bbox [100.0, 2.0, 1e-09, 4.0] has no area"),
+        ([entry(score=1e300)], "entry 0: score is 1e+300, which no detector gives"),
     ],
 )
 def test_a_broken_file_is_named_with_entry_and_field(save, content, part):

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from pose.geometry import Crop
 from pose.images import write_image
 from pose.inference.boxes import Boxes
 from pose.inference.predict import Runtime, find_poses
-from pose.inference.predictor import Predictor
+from pose.inference.predictor import Predictor, uncalibrated
+from pose.metrics.calibration import Calibration, Curve
 from pose.skeleton import Skeleton
 from pose.video import VideoWriter
 
@@ -61,6 +63,24 @@ def test_a_given_box_always_has_a_pose_a_detected_one_only_with_somebody_in_it(p
     assert len(predict(picture(102))) == 1
     sure = Predictor(runtime_that_sees(), detect_one, person_threshold=0.5)
     assert len(sure(picture(102))) == 0
+
+
+def test_a_calibration_changes_scores_and_nothing_else():
+    """By this curve a score of 0 is worth 0.73, above every threshold."""
+    calibration = Calibration(Curve(3.0, 1.0), Curve(2.0, 1.0))
+    runtime = replace(runtime_that_sees(), calibration=calibration)
+    calibrated = Predictor(runtime, detect_one)
+    assert len(calibrated(picture(0))) == len(calibrated(picture(50))) == 0
+    plain, found = Predictor(runtime_that_sees(), detect_one)(picture()), calibrated(picture())
+    expected = calibration(plain.box_scores, plain.scores)
+    np.testing.assert_array_equal(found.keypoints, plain.keypoints)
+    np.testing.assert_array_equal(found.scores, expected[0])
+    np.testing.assert_array_equal(found.expected_oks, expected[1])
+    [looked] = calibrated.look_at([picture()])
+    np.testing.assert_array_equal(looked.scores, found.scores)
+    [own] = uncalibrated(calibrated).look_at([picture()])
+    assert own.expected_oks is None and calibrated.runtime is runtime
+    np.testing.assert_array_equal(own.scores, plain.scores)
 
 
 def test_who_is_detected_twice_is_there_once():

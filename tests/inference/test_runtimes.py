@@ -13,8 +13,11 @@ import torch
 
 from pose.build_runtime import runtime_of
 from pose.inference.boxes import Boxes
+from pose.inference.network_file import in_batches, maps_of
+from pose.inference.onnx_file import open_onnx
+from pose.inference.openvino_file import open_openvino
 from pose.inference.predict import find_poses
-from pose.inference.runtimes import in_batches, maps_of, network_in, open_onnx, open_openvino
+from pose.inference.runtimes import network_in
 from pose.metrics.oks import oks
 from pose.models.weights import save_weights
 from pose.published import described
@@ -209,12 +212,12 @@ def test_what_is_no_network_of_maps_is_one_line(tmp_path, engine):
     write_graph(path, copy, {"images": (KINDS["float"], last)}, {"maps": last})
     refused(path, "takes images", "[1, 64, 64, 3]; expected one input of RGB images (B, 3, H, W)")
     refused(write_network(path, kind="int64"), "int64" if engine == "onnxruntime" else "takes")
-    refused(write_network(path, outputs=["flat"]), "gives flat [1, 4352]; expected one output")
-    refused(write_network(path, outputs=["a", "b"]), "gives a [1, 4352], b [1, 4352]")
+    refused(write_network(path, outputs=["flat"]), "gives flat [2, 4352]; expected one output")
+    refused(write_network(path, outputs=["a", "b"]), "gives a [2, 4352], b [2, 4352]")
     refused(write_network(path, keypoints=5), "5 keypoints that nobody names", "a.yaml")
     refused(write_network(path), "no maps of the codec simcc", overrides=["codec.name=simcc"])
     other = ["model.input_size=[64, 64]", "codec.name=gaussian"]
-    refused(write_network(path, ("batch", 3, 66, 64)), "input 64x66", overrides=other)
+    refused(write_network(path, ("batch", 3, 66, 64)), "inputs of 64x66", overrides=other)
 
 
 def test_two_inputs_are_one_too_many(tmp_path, engine):
@@ -270,7 +273,7 @@ def test_openvino_does_not_report_its_use(tmp_path):
     need("openvino")
     program = (
         "import sys\n"
-        "from pose.inference.runtimes import openvino_core\n"
+        "from pose.inference.openvino_file import openvino_core\n"
         "assert openvino_core('a test').available_devices\n"
         "assert sys.modules['openvino_telemetry'] is None\n"
         "assert not any(name.startswith('openvino_telemetry.') for name in sys.modules)\n"
@@ -288,7 +291,7 @@ def test_networks_dropped_in_the_order_they_came_leave_a_process_that_survives_a
         "import faulthandler, gc, os, signal, sys\n"
         "from pathlib import Path\n"
         "import torch\n"
-        "from pose.inference.runtimes import open_openvino\n"
+        "from pose.inference.openvino_file import open_openvino\n"
         "faulthandler.enable()\n"
         "signal.signal(signal.SIGINT, lambda *_: print('survived'))\n"
         "first, second = (open_openvino(Path(sys.argv[1]), torch.device('cpu')) for _ in '12')\n"

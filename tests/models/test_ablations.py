@@ -1,11 +1,10 @@
 """The ablations of HRNet's paper: arguments of the trunk, keys of the config."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from pose.build import check_same_network, model_of
+from pose.build import model_of
+from pose.build_evaluation import check_same_network
 from pose.build_network import ABLATIONS, settings_of
 from pose.config import load_config
 from pose.models.exchange import CHOICES, PUBLISHED, ExchangeRules
@@ -141,6 +140,5 @@ def test_weights_of_an_ablation_are_not_those_of_the_published_network():
         load_config("coco/hrnet_w32_256x192", overrides)
         for overrides in ([], ["model.fusion=product"])
     )
-    network = SimpleNamespace(cfg=ablated, skeleton=COCO_17, source="w.pth")
     with pytest.raises(ValueError, match=r"model\.fusion is sum in the config, product in the w"):
-        check_same_network(plain, network, COCO_17)
+        check_same_network(plain, ablated, COCO_17, COCO_17, "w.pth")

@@ -21,10 +21,13 @@ from pose.inference.detectors.onnx_description import (
     read_description,
     recognize,
 )
+from pose.telemetry import forbid_telemetry
 
 logger = logging.getLogger(__name__)
 
 INSTALL = "pip install onnxruntime"
+MAX_INPUT_PIXELS = 2**24
+"""Of the picture that a network takes; one that asks for more would fill the memory."""
 KINDS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -100,6 +103,7 @@ def load_onnx(
     size = description.input_size or stated
     if size is None:
         raise ValueError(f"{path}: takes any size; give input_size in its description")
+    check_input(path, (size[0], size[1]))
     if stated not in (None, size):
         raise ValueError(f"{path}: takes {stated}, its description has input_size {list(size)}")
     detector = OnnxDetector(session, description, (size[0], size[1]), score_threshold)
@@ -111,14 +115,32 @@ def load_onnx(
     return detector
 
 
-def open_session(path: Path, device: torch.device) -> Any:
-    """A session of onnxruntime, on CUDA if that is the device and the installed package can."""
+def import_onnxruntime(wanted_by: str) -> Any:
+    """The package, kept from reporting its use over the network; ValueError where it is missing."""
+    forbid_telemetry()
     try:
         import onnxruntime
     except ImportError:
         raise ValueError(
-            f"{path}: onnxruntime is not installed, which runs it; run: {INSTALL}"
+            f"{wanted_by}: onnxruntime is not installed, which runs it; run: {INSTALL}"
         ) from None
+    onnxruntime.disable_telemetry_events()  # on Windows, or where somebody imported it before
+    return onnxruntime
+
+
+def check_input(path: Path, size: Size) -> None:
+    """ValueError for a network's input larger than MAX_INPUT_PIXELS."""
+    width, height = size
+    if width * height > MAX_INPUT_PIXELS:
+        raise ValueError(
+            f"{path}: takes pictures of {width} x {height} pixels, at most {MAX_INPUT_PIXELS} "
+            "are given to a network"
+        )
+
+
+def open_session(path: Path, device: torch.device) -> Any:
+    """A session of onnxruntime, on CUDA if that is the device and the installed package can."""
+    onnxruntime = import_onnxruntime(str(path))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such .onnx file")
     providers: list[Any] = ["CPUExecutionProvider"]
@@ -129,7 +151,7 @@ def open_session(path: Path, device: torch.device) -> Any:
             logger.warning("%s: runs on the CPU; onnxruntime-gpu would use %s", path, device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors come as exceptions
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # its errors share no base class

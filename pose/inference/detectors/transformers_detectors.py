@@ -15,6 +15,7 @@ from torch import nn
 
 from pose.inference.boxes import Boxes
 from pose.inference.detectors import person_boxes
+from pose.telemetry import forbid_telemetry
 
 INSTALL = "pip install transformers"
 
@@ -60,18 +61,21 @@ def load_transformers(
     ValueError, of one line, for a folder that holds something else, for missing weights and for a
     network that knows no people.
     """
+    forbid_telemetry()
     try:
-        from transformers import AutoImageProcessor, AutoModelForObjectDetection
+        from transformers import AutoConfig, AutoImageProcessor, AutoModelForObjectDetection
     except ImportError:
         raise ValueError(
             f"{folder}: transformers is not installed, which runs it; run: {INSTALL}"
         ) from None
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with without_bars():
+        with without_bars(), without_network():
+            config = AutoConfig.from_pretrained(folder, **local)
+            check_plain(config)
             processor = AutoImageProcessor.from_pretrained(folder, **local)
             model, report = AutoModelForObjectDetection.from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, **local
+                folder, config=config, use_safetensors=True, output_loading_info=True, **local
             )
     except Exception as error:  # whatever a foreign file makes the library trip over
         reason = " ".join(str(error).split())
@@ -86,6 +90,34 @@ def load_transformers(
         known = ", ".join(map(str, names.values()))
         raise ValueError(f"{folder}: no label is called 'person' (known: {known:.100})")
     return TransformersDetector(model.to(device).eval(), processor, people, device, score_threshold)
+
+
+def check_plain(config: Any) -> None:
+    """ValueError where a network's config, or one inside it, asks for more than its own tensors:
+    for kernels, which are programs that the library fetches from a hub."""
+    asked = getattr(config, "_attn_implementation", None)
+    if asked not in (None, "eager", "sdpa"):
+        raise ValueError(f"its config asks for the kernel {asked!r}, which is not fetched")
+    for name in config.sub_configs:
+        if (inner := getattr(config, name, None)) is not None:
+            check_plain(inner)
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Meanwhile the hub's library fetches nothing, whatever a config names beside its folder, nor
+    reads the user's key to the hub."""
+    from huggingface_hub import constants
+
+    names = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
+    before = {name: getattr(constants, name) for name in names}
+    try:
+        for name in names:
+            setattr(constants, name, True)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(constants, name, value)
 
 
 @contextmanager
