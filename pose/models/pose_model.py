@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pose.models.exchange import PUBLISHED, V2, ExchangeRules
 from pose.models.heads import DECONV_UPSCALING, deconv_head, final_layer_head
-from pose.models.hrnet import hrnet_small, hrnet_w18, hrnet_w32, hrnet_w48
+from pose.models.hrnet import hrnet_small, hrnet_small_deep, hrnet_w18, hrnet_w32, hrnet_w48
 from pose.models.representations import v2_head
 from pose.models.resnet import resnet50, resnet101, resnet152
 from pose.models.trunk import Trunk
@@ -56,7 +56,9 @@ class PoseModel(nn.Sequential):
 
     def forward(self, images: Tensor) -> Any:
         check_images(images, self.multiple)
-        outputs = super().forward((images - self.mean) / self.std)
+        # In place: on a CPU fresh memory costs more than the arithmetic.
+        inputs = images.to(self.mean.dtype).sub_(self.mean).div_(self.std)
+        outputs = super().forward(inputs)
         return [x.float() for x in outputs] if isinstance(outputs, list) else outputs.float()
 
 
@@ -99,6 +101,7 @@ def hrnetv2_model(trunk: Trunk, channels: int) -> PoseModel:
 
 HRNETS: dict[str, Callable[..., Trunk]] = {
     "hrnet_small": hrnet_small,
+    "hrnet_small_deep": hrnet_small_deep,
     "hrnet_w18": hrnet_w18,
     "hrnet_w32": hrnet_w32,
     "hrnet_w48": hrnet_w48,
