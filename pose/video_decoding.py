@@ -72,7 +72,8 @@ def _decode(
             sent.append(packet.pts)
         try:
             frames = stream.decode(packet)
-        except av.FFmpegError:  # commonly: the packets before the first key frame
+        # Commonly: the packets before the first key frame. ValueError: a decoder that did not open.
+        except (av.FFmpegError, ValueError):
             if stop_at_damage:
                 return num_frames, True
             num_damaged += 1

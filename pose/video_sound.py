@@ -235,7 +235,7 @@ def _uniform(
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.FFmpegError:
+        except (av.FFmpegError, ValueError):  # as of pictures
             continue
         for frame in frames:
             kind = (frame.format.name, frame.layout.name, frame.sample_rate)

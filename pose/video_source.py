@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -124,7 +124,7 @@ def opened(source: Source) -> Iterator["InputContainer"]:
             _address(str(source)) if is_stream else _resolved(Path(source)),
             container_options=_stream_options(str(source)) if is_stream else _FILE_OPTIONS,
             timeout=TIMEOUT_SECONDS if is_stream else None,
-            metadata_errors="replace",
+            **_lenient(av.__version__),
         ) as container:
             for stream in container.streams.video:
                 if stream.codec_context is not None:
@@ -137,6 +137,11 @@ def opened(source: Source) -> Iterator["InputContainer"]:
         elif not is_stream:
             reason = _why_not(Path(source), reason)
         raise ValueError(f"{name}: cannot be read as a video ({reason})") from None
+
+
+def _lenient(version: str) -> dict[str, Any]:
+    """That what a file says of itself need not be UTF-8, as PyAV before 19 wants to be told."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def _address(source: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -276,6 +277,18 @@ def test_a_decoder_keeps_to_the_limit_too(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(video_source, "MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(ValueError, match="holds no frame that can be decoded"):
         list(read_frames(path))
+
+
+def test_a_decoder_that_does_not_open_is_tried_again(tmp_path: Path) -> None:
+    """PyAV 19 tells each further packet for it with a ValueError that names no file."""
+
+    class Unopened:
+        def decode(self, packet: object) -> None:
+            raise ValueError("cannot decode unknown codec")
+
+    path = write_clip(tmp_path / "a.mp4", frames(2))
+    container = SimpleNamespace(demux=lambda stream: iter([None]))
+    assert len(list(video_decoding.decoded(container, Unopened(), path))) == 2
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])

@@ -215,6 +215,18 @@ def test_odd_characters_in_what_a_file_says_of_itself(tmp_path: Path) -> None:
     assert count(path) == 2
 
 
+def test_pyav_19_is_given_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, plain, given = write_clip(tmp_path / "a.mp4", frames(2)), av.open, set()
+
+    def open_noting_keys(name: str, **keys: object) -> object:
+        given.update(keys)
+        return plain(name, **keys)
+
+    monkeypatch.setattr(av, "__version__", "19.0.0")
+    monkeypatch.setattr(av, "open", open_noting_keys)
+    assert count(path) == 2 and given == {"container_options", "timeout"}
+
+
 # --- addresses
 
 
