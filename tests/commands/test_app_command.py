@@ -316,7 +316,7 @@ class Visitor:
         with self.http.stream("GET", f"/gradio_api/queue/data?session_hash={name}") as lines:
             messages = [json.loads(x.removeprefix("data: ")) for x in lines.iter_lines() if x]
         done = next(m for m in messages if m["msg"] == "process_completed")
-        assert done["success"], done
+        assert done["success"], str(done)
         return messages, done["output"]["data"]
 
     def fetch(self, file):
