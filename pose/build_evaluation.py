@@ -9,7 +9,7 @@ from easydict import EasyDict
 
 from pose.build import evaluation_loader, load_network
 from pose.build_network import codec_of, decoder_of, settings_of
-from pose.build_runtime import Usual, open_network, runtime_in
+from pose.build_runtime import FIXED, Usual, open_network, runtime_in
 from pose.config import plain
 from pose.devices import ieee_float32
 from pose.engine.distributed import Ranks
@@ -65,7 +65,7 @@ def _in_file(
                 f"test.{key}: is {cfg.test[key]}, and {file.path} is computed as it was made; "
                 "leave the key out"
             )
-    usual = Usual(skeleton or COCO_17, {key: plain(cfg)[key] for key in ("model", "codec")})
+    usual = Usual(skeleton or COCO_17, {section: plain(cfg)[section] for section in FIXED})
     runtime, own = runtime_in(file, [f"test.flip={str(cfg.test.flip).lower()}"], usual)
     check_same_network(cfg, own, skeleton, runtime.skeleton, str(file.path))
     return Candidate(

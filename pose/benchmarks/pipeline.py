@@ -21,6 +21,7 @@ from pose.build import Network, load_network
 from pose.build_data import data_path, evaluator_of, load_val_boxes, write_results
 from pose.build_evaluation import decoder_in, found_people
 from pose.build_network import decoder_of
+from pose.build_runtime import FIXED
 from pose.config import plain, resolve
 from pose.devices import native_bf16
 from pose.engine.distributed import Ranks
@@ -47,7 +48,7 @@ def measure(settings: Settings) -> list[Row]:
     """The validation people of `data.val_boxes`, with the flip test."""
     settings = with_data(settings)
     network = load_network(find_weights(WEIGHTS))
-    own = {section: plain(network.cfg)[section] for section in ("model", "codec")}
+    own = {section: plain(network.cfg)[section] for section in FIXED}
     layer = {**plain(settings.cfg), **own}
     layer["data"] = {**layer["data"], "workers": 0}
     settings = Settings(resolve(layer, WEIGHTS), settings.device, settings.folder)

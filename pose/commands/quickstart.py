@@ -108,12 +108,12 @@ def figures_of_shipped(cfg: "EasyDict", boxes: str, ranks: "Ranks") -> dict[str,
     from pose.build_data import load_boxes
     from pose.build_evaluation import found_people
     from pose.build_network import decoder_of
-    from pose.build_runtime import precision_of
+    from pose.build_runtime import FIXED, precision_of
     from pose.config import plain, resolve
     from pose.published import find_weights
 
     network = load_network(find_weights(SHIPPED))
-    own = {section: network.cfg[section] for section in ("model", "codec")}
+    own = {section: network.cfg[section] for section in FIXED}
     precision, _ = precision_of(cfg.predict.precision, ranks.device)
     own["test"] = {**cfg.test, "precision": precision}
     cfg = resolve({**plain(cfg), **plain(own)}, SHIPPED)

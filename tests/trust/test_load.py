@@ -47,8 +47,8 @@ class Watched:
         return line[0] * len(memory), 3 * float((memory - np.polyval(line, steps)).std())
 
 
-def watch(*command: str, every: float = 0.25) -> Watched:
-    """Runs a command of ours to its end, which must be a good one."""
+def watch(*command: str) -> Watched:
+    """Runs a command of ours to its end, which must be a good one; looks four times a second."""
     environment = {**os.environ, "POSE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [sys.executable, "-m", "pose", *command], stdout=subprocess.DEVNULL, env=environment
@@ -56,7 +56,7 @@ def watch(*command: str, every: float = 0.25) -> Watched:
         samples = []
         while process.poll() is None:
             samples.append(_sample(psutil.Process(process.pid)))
-            time.sleep(every)
+            time.sleep(0.25)
     assert process.returncode == 0
     memory, files, processes = np.array([s for s in samples if s is not None]).T
     return Watched(memory, files, processes)
@@ -120,15 +120,6 @@ def repeated(drawn: Path, folder: Path, number: int, boxes_each: int = 1) -> Non
     (folder / "boxes.json").write_text(json.dumps(boxes))
 
 
-def counts(slow: int, soak: int) -> pytest.MarkDecorator:
-    """None is short enough to be run by default."""
-    marked = [
-        pytest.param(slow, marks=pytest.mark.slow),
-        pytest.param(soak, marks=pytest.mark.soak),
-    ]
-    return pytest.mark.parametrize("count", marked)
-
-
 def predicted_images(drawn: Path, folder: Path, count: int) -> Watched:
     repeated(drawn, folder / "set", count)
     images, boxes = str(folder / "set/images"), str(folder / "set/labels.json")
@@ -174,7 +165,13 @@ def test_a_long_video(tmp_path):
     is_flat(predicted_video(tmp_path, 600))
 
 
-@counts(2_000, 104_000)
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(2_000, marks=pytest.mark.slow),
+        pytest.param(104_000, marks=pytest.mark.soak),
+    ],
+)
 def test_an_evaluation(drawn, tmp_path, count):
     """`count` boxes, about 20 an image, within 3 GB; of fewer boxes within as much less as their
     results take."""
