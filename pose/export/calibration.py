@@ -16,7 +16,7 @@ from pose.inference.network_file import MAPS
 from pose.inference.openvino_file import import_openvino
 
 BATCH = 32
-"""Calibration crops at a time."""
+"""Calibration crops that ONNX Runtime looks at at a time."""
 
 INSTALL_NNCF = "pip install nncf"
 
@@ -66,14 +66,18 @@ def nodes_before(model: Any, value: str) -> list[Any]:
 
 def quantize_openvino(network: Any, crops: np.ndarray) -> Any:
     """An `openvino.Model` quantized by nncf as it does by default: it corrects each layer's bias,
-    and the last layer gives floats."""
+    and the last layer gives floats.
+
+    A range is the mean of what each call showed, so each brings one crop: the extremes of many
+    at a time widen all ranges, and what lies within is told apart less finely.
+    """
     import_openvino("--precision int8")
     try:
         import nncf
     except ImportError:
         raise ValueError(f"nncf is not installed, which quantizes; run: {INSTALL_NNCF}") from None
     nncf.set_log_level("ERROR")
-    parts = list(batches(crops))
+    parts = list(crops[:, None])
     behind = nncf.IgnoredScope(names=names_behind(network, MAPS), validate=False)
     with quiet():
         return nncf.quantize(

@@ -98,3 +98,18 @@ def test_openvino_is_quantized_up_to_the_maps(tmp_path):
     with torch.inference_mode():
         maps = tiny(codec)(torch.cat([images(6), images(6).flip(-1)])).numpy()
     assert np.abs(outputs["maps"] - maps).mean() < 0.01 * np.abs(maps).max()
+
+
+@pytest.mark.slow
+def test_openvino_reads_ranges_off_each_crop_by_itself(tmp_path):
+    need("openvino", "nncf")
+    crops = images(40).numpy()
+    crops[::2] //= 8  # every second one is dark, and has ranges of its own
+    found = []
+    for name, order in (("mixed", np.arange(40)), ("sorted", np.r_[0:40:2, 1:40:2])):
+        folder = tmp_path / name
+        folder.mkdir()
+        of = {"precision": "int8", "crops": crops[order]}
+        written = write(folder, "openvino", codec_called("dark"), **of)
+        found.append(OPENERS["openvino"](written.probe, CPU).run(images(6).numpy())["maps"])
+    assert np.abs(found[0] - found[1]).max() < 1e-4 * np.abs(found[0]).max()
