@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pose.export.graph import INPUT
-from pose.export.quiet import quiet
+from pose.export.quiet import only_errors_of, quiet
 from pose.inference.detectors.onnx_detector import import_onnxruntime
 from pose.inference.network_file import MAPS
 from pose.inference.openvino_file import import_openvino
@@ -76,10 +76,9 @@ def quantize_openvino(network: Any, crops: np.ndarray) -> Any:
         import nncf
     except ImportError:
         raise ValueError(f"nncf is not installed, which quantizes; run: {INSTALL_NNCF}") from None
-    nncf.set_log_level("ERROR")
     parts = list(crops[:, None])
     behind = nncf.IgnoredScope(names=names_behind(network, MAPS), validate=False)
-    with quiet():
+    with quiet(), only_errors_of("nncf"):
         return nncf.quantize(
             network, nncf.Dataset(parts), subset_size=len(parts), ignored_scope=behind
         )

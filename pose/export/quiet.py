@@ -22,3 +22,15 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         root.removeHandler(handler)
+
+
+@contextmanager
+def only_errors_of(name: str) -> Iterator[None]:
+    """Meanwhile no lines below errors from a library's logger, whose handlers stay as they are."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

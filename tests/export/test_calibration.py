@@ -75,6 +75,22 @@ def test_quantizing_leaves_no_trace_in_the_logs(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
+def test_quantizing_leaves_the_handlers_of_others_as_they_are(tmp_path):
+    """nncf's own way to be quiet set the level of each handler on its logger: the caller's too."""
+    need("openvino", "nncf")
+    import nncf  # noqa: F401  (gives its logger a class of its own)
+
+    logger, handler = logging.getLogger("nncf"), logging.NullHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    try:
+        write(tmp_path, "openvino", codec_called("dark"), precision="int8", crops=images(2).numpy())
+    finally:
+        logger.removeHandler(handler)
+    assert (handler.level, logger.level) == (logging.NOTSET, before)
+
+
 def test_batches_hold_every_crop_once():
     crops = np.arange(70)
     assert [len(part) for part in batches(crops)] == [32, 32, 6]
