@@ -1,6 +1,5 @@
 """Costs by size: each size has its row, and the plot shows them."""
 
-import time
 from functools import partial
 
 import cv2
@@ -16,18 +15,16 @@ from pose.config import load_config
 SMALL = ["model.name=hrnet_small", "model.input_size=[64,64]"]
 
 
-def test_costs_are_those_of_a_unit_and_ratios_to_the_smallest_size():
-    sizes = {n: partial(time.sleep, 0.01 * n) for n in (1, 2)} | {8: partial(time.sleep, 0.02)}
+def test_costs_are_those_of_a_unit_and_ratios_to_the_smallest_size(work_for):
+    sizes = {n: partial(work_for, 0.01 * n) for n in (1, 2)} | {8: partial(work_for, 0.02)}
     rows = by_size("sleep", "nap", sizes, what="naps a call", rounds=3)
     assert [(row.way, row.size) for row in rows] == [
         ("1 naps a call", 1),
         ("2 naps a call", 2),
         ("8 naps a call", 8),
     ]
-    one, two, eight = (row.ratio.median for row in rows)
-    assert one == 1
-    assert two == pytest.approx(1, rel=0.3)
-    assert eight == pytest.approx(4, rel=0.3)
+    assert [row.seconds.median for row in rows] == pytest.approx([0.01, 0.01, 0.0025])
+    assert [row.ratio.median for row in rows] == pytest.approx([1, 1, 4])
 
 
 def test_every_stage_grows(tmp_path, monkeypatch):
