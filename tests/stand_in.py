@@ -17,6 +17,7 @@ from pose.inputs import list_inputs
 from pose.shards import COLUMNS
 from pose.skeleton import Skeleton
 from pose.video import VideoWriter, read_frames
+from tests.patience import HANG_SECONDS
 
 CORNERS = Skeleton("corners", ("near", "far"), sigmas=(0.05, 0.05))
 PICTURES = 14
@@ -82,7 +83,7 @@ def happen(what, notes):
     if what == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "waits":
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_SECONDS
         while len(list(notes.glob("*.seen"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         return

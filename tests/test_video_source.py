@@ -21,6 +21,7 @@ from pose import video_source
 from pose.video import kind_of, probe, read_frames
 from pose.video_source import shown
 from tests.clips import frames, write_clip
+from tests.patience import HANG_SECONDS
 from tests.serving import Server, serving
 
 
@@ -103,7 +104,7 @@ for turn in ("write", "read"):
 
 def test_a_log_that_the_application_set_stops_no_video(tmp_path: Path) -> None:
     line = [sys.executable, "-c", LOGGED, str(tmp_path / "a.mp4")]
-    subprocess.run(line, check=True, timeout=100)  # it would wait for ever
+    subprocess.run(line, check=True, timeout=HANG_SECONDS)  # it would wait for ever
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
@@ -298,7 +299,7 @@ def test_a_stream_that_falls_silent_ends(tmp_path: Path, impatient: None) -> Non
             connection, _ = listening.accept()
             with connection:
                 connection.sendall(data[: len(data) // 2])
-                done.wait(10)
+                done.wait(HANG_SECONDS)
 
         thread = threading.Thread(target=feed, daemon=True)
         thread.start()

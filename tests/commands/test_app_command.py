@@ -31,6 +31,7 @@ from pose.inference.predict import Runtime
 from pose.inference.predictor import Predictor
 from pose.skeleton import COCO_17
 from pose.video import VideoInfo, VideoWriter, read_frames
+from tests.patience import HANG_SECONDS
 from tests.serving import serving
 
 NETWORK = "hand.onnx"
@@ -287,7 +288,7 @@ class Visitor:
     def __init__(self, address):
         import httpx
 
-        self.http = httpx.Client(base_url=address, trust_env=False, timeout=60)
+        self.http = httpx.Client(base_url=address, trust_env=False, timeout=HANG_SECONDS)
         self.config = self.http.get("/config").json()
 
     def upload(self, path):
@@ -382,7 +383,7 @@ def test_the_stop_button_ends_a_video_and_keeps_what_is_done(visitor, tmp_path, 
     visitor.press("Stop")  # without a job it does nothing, to the next one neither
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(visitor.find, "Video", source, *CHOSEN)
-        assert begun.wait(60)
+        assert begun.wait(HANG_SECONDS)
         visitor.press("Stop", name="another")
         _, (_, video, lines, _) = job.result()
     (tmp_path / "came.mp4").write_bytes(visitor.fetch(video))
@@ -508,7 +509,7 @@ def test_the_program_talks_to_nobody_and_ends_clean(sent, tmp_path):
         with visitor.http.stream("GET", "/gradio_api/heartbeat/me") as page:
             next(page.iter_raw())  # an open page: it hears from the program until that ends
             program.send_signal(sent)
-            _, errors = program.communicate(timeout=20)
+            _, errors = program.communicate(timeout=HANG_SECONDS)
     finally:
         program.kill()
     assert program.returncode == 0
@@ -523,7 +524,6 @@ FLAGS = (
     *("use-fake-ui-for-media-stream", "use-fake-device-for-media-stream"),
     "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-SECONDS = 60
 
 
 class Browser:
@@ -547,12 +547,12 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
         service = webdriver.ChromeService(executable_path=driver)
         self.driver = webdriver.Chrome(options=options, service=service)
-        self.driver.set_script_timeout(SECONDS)
+        self.driver.set_script_timeout(HANG_SECONDS)
 
     def wait(self, condition):
         from selenium.common.exceptions import StaleElementReferenceException
 
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while time.monotonic() < deadline:
             with suppress(StaleElementReferenceException):  # the page draws its parts anew
                 if found := condition():

@@ -14,6 +14,7 @@ import pose
 from pose import devices
 from pose.commands import common
 from pose.commands import main as cli
+from tests.patience import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -197,7 +198,7 @@ def test_a_reader_that_goes_away_is_no_error():
     )
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=30) == 141
+    assert process.wait(timeout=HANG_SECONDS) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
 

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from pose.engine.distributed import Ranks, join_ranks
+from tests.patience import HANG_SECONDS
 
 CPU = torch.device("cpu")
 
@@ -34,13 +35,13 @@ def test_the_others_wait_for_the_first_however_long_it_takes():
     time.sleep(0.3)
     assert done == []
     turn(first, "people")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_SECONDS
     while len(done) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.3)
     assert done == [(0, "people"), (1, "people")], "each turn has its own end"
     turn(first, "cache")
-    thread.join(10)
+    thread.join(HANG_SECONDS)
     assert done[2:] == [(0, "cache"), (1, "cache")]
 
 

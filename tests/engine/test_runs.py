@@ -26,6 +26,7 @@ from pose.engine.checkpoints import load_checkpoint
 from pose.engine.distributed import Ranks
 from pose.engine.evaluation import perfect_predictions
 from pose.engine.optim import learning_rate
+from tests.patience import HANG_SECONDS
 
 CPU = Ranks(torch.device("cpu"))
 ROOT = Path(__file__).parent.parent.parent
@@ -169,7 +170,7 @@ def test_a_run_whose_process_group_is_stopped_saves_first(data, tmp_path, number
     assert any(line.startswith("epoch 1/") for line in lines)
     os.killpg(process.pid, number)
     rest = "".join(lines)
-    assert process.wait(60) == 130 and "Traceback" not in rest
+    assert process.wait(HANG_SECONDS) == 130 and "Traceback" not in rest
     assert load_checkpoint(tmp_path / "latest.pt")["step"] >= 2
 
 
@@ -177,7 +178,7 @@ def test_a_run_whose_process_group_is_stopped_saves_first(data, tmp_path, number
 def test_a_run_ends_with_its_last_epoch(data, tmp_path):
     """The loader's workers leave when the run does."""
     process = train_command(data, tmp_path, "train.epochs=1")
-    process.communicate(timeout=90)
+    process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0
 
 
@@ -193,7 +194,7 @@ def test_two_processes_evaluate_as_one(config, data, tmp_path):
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     for out, launcher in (("one", []), ("two", torchrun)):
         command = [sys.executable, "-m", *launcher, *arguments, str(tmp_path / out)]
-        subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=300)
+        subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=HANG_SECONDS)
     one, two = (json.loads((tmp_path / out / "results.json").read_text()) for out in ("one", "two"))
     assert one == two
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from pose.inference.pipeline import StageTimes, ahead
+from tests.patience import HANG_SECONDS
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
@@ -42,7 +43,7 @@ def test_stages_overlap():
 
     for item in ahead(make(), depth=1):
         if item + 1 < len(made):
-            assert made[item + 1].wait(10), "nothing is made while the reader works"
+            assert made[item + 1].wait(HANG_SECONDS), "nothing is made while the reader works"
 
 
 def test_an_error_comes_where_its_item_would_have():
@@ -71,7 +72,7 @@ def test_a_reader_that_leaves_ends_the_thread():
     stream = ahead(ahead(endless(), depth=2), depth=2)
     next(stream)
     stream.close()
-    assert closed.wait(5)
+    assert closed.wait(HANG_SECONDS)
     assert threading.active_count() == before
     stream = ahead(endless(), depth=2)
     next(stream)

@@ -20,6 +20,7 @@ from pose.config import load_config
 from pose.data.synthetic import write_synthetic
 from pose.engine import trainer
 from pose.engine.checkpoints import BEST, LATEST, load_checkpoint, newest
+from tests.patience import HANG_SECONDS
 
 WORDS = (
     *("data.workers=0", "model.input_size=[64, 64]", "train.batch_size=4", "train.warmup_steps=2"),
@@ -85,9 +86,9 @@ def figure_of_weights(model: torch.nn.Module) -> dict[str, float]:
     return {"AP": float(torch.stack(tensors).sum() * 1e6 % 1)}
 
 
-def ended(process, seconds: float = 120) -> int | None:
+def ended(process) -> int | None:
     """The exit status; None for a process that hung, which is then killed."""
-    process.join(seconds)
+    process.join(HANG_SECONDS)
     status = process.exitcode
     if status is None:
         process.kill()

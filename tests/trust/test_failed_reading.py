@@ -37,7 +37,7 @@ def ending(data, tmp_path, before, *words):
     """The exit status of a run, its last line, and all that it said."""
     log = tmp_path / "run.log"
     process = start(arguments_of(data, tmp_path / "run", *WORDS, *words), log, before)
-    status, said = ended(process, 60), log.read_text()
+    status, said = ended(process), log.read_text()
     return status, said.splitlines()[-1], said
 
 

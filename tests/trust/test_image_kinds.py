@@ -18,6 +18,7 @@ from pose.data.dataset import PoseDataset
 from pose.images import ImageFolder, read_image, write_image
 from pose.skeleton import COCO_17
 from pose.structures import People
+from tests.patience import HANG_SECONDS
 
 MOST_MEGABYTES = 50
 
@@ -251,7 +252,7 @@ def test_a_header_costs_no_memory(tmp_path: Path, name: str) -> None:
         small.append(tmp_path / f"small_{kind}")
         small[-1].write_bytes(WHOLE[kind])
     run = [sys.executable, "-c", MEASURE, bomb, *small]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=HANG_SECONDS, check=True)
     *lines, megabytes = done.stdout.splitlines()
     assert len(lines) == 2 and all(line.startswith("BOMB: ") for line in lines), done.stdout
     assert float(megabytes) < MOST_MEGABYTES

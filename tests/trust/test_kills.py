@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pose.engine.checkpoints import LATEST, PREVIOUS, load_checkpoint, newest
+from tests.patience import HANG_SECONDS
 from tests.trust.runs import (
     WORDS,
     arguments_of,
@@ -179,7 +180,7 @@ def test_of_two_processes_one_is_struck(data, tmp_path, number, count):
         os.kill(processes[chosen].pid, number) if not finished else None
         struck_at = time.monotonic()
         statuses = both_end(processes)
-        assert time.monotonic() - struck_at < 60
+        assert time.monotonic() - struck_at < HANG_SECONDS
         said = out.with_suffix(f".{1 - chosen}.log").read_text()
         assert "Traceback" not in said, said
         if not finished and number == signal.SIGKILL:
@@ -223,14 +224,14 @@ def test_torchrun_starts_a_run_again_that_lost_a_process(data, tmp_path):
         family = [*ranks, *(pid for rank in ranks for pid in children(rank))]
         assert len(ranks) == 2 and len(family) == 4, "each has a process that reads"
         os.kill(ranks[1], signal.SIGKILL)
-        assert torchrun.wait(240) == 0, log.read_text()
+        assert torchrun.wait(HANG_SECONDS) == 0, log.read_text()
     finally:
         torchrun.kill()
     ours, theirs = (end_of(folder)[LATEST] for folder in (out, whole))
     assert all(ours[name] == theirs[name] for name in ("step", "model", "trained", "optimizer"))
     assert "going on after step" in log.read_text()
     assert log.read_text().count("pose: error: another process of this run has ended") <= 1
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_SECONDS
     while left := [pid for pid in family if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)

@@ -17,6 +17,7 @@ from pose.commands.common import check_new
 from pose.commands.main import COMMANDS, Parser, load_command, main
 from pose.data.synthetic import write_synthetic
 from tests.commands.quick import QUICK, untrained
+from tests.patience import HANG_SECONDS
 
 LABELS = "annotations/person_keypoints_val.json"
 CPU = ["--device", "cpu"]
@@ -123,7 +124,7 @@ def test_a_mount_that_cannot_be_written_to_is_enough(drawn: Path, elsewhere: Pat
     for line in commands_on(drawn, elsewhere / "out").values():
         run = mounted(drawn, [sys.executable, "-m", "pose", *line])
         done = subprocess.run(
-            run, capture_output=True, text=True, timeout=300, env=environment, check=False
+            run, capture_output=True, text=True, timeout=HANG_SECONDS, env=environment, check=False
         )
         assert done.returncode == 0, done.stderr
 
