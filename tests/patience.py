@@ -2,4 +2,4 @@
 
 HANG_SECONDS = 600
 """What has not come by then hangs. Where nothing does it costs nothing, and a machine that others
-keep busy takes many times its usual seconds."""
+keep busy takes many times its usual seconds. What must end soon has a bound of its own."""

@@ -49,9 +49,9 @@ def decodable(path: Path) -> int:
 
 
 def read_in_time(path: Path) -> list[tuple[np.ndarray, float]]:
-    started = time.process_time()
+    started = time.monotonic()
     found = list(read_frames(path))
-    assert time.process_time() - started < 10
+    assert time.monotonic() - started < 10
     times = [seconds for _, seconds in found]
     assert times[0] == 0 and (np.diff(times) > 0).all()
     assert len({image.shape for image, _ in found}) == 1

@@ -167,9 +167,9 @@ def test_a_hole_of_hours_is_not_filled_beyond_the_pictures(
     tmp_path: Path, name: str, codec: str
 ) -> None:
     source = write_flash(tmp_path / name, codec, leap=3000)
-    started = time.process_time()
+    started = time.monotonic()
     target = carry(source, tmp_path / "out.mp4")
-    assert time.process_time() - started < 5
+    assert time.monotonic() - started < 5
     found = durations(target)
     assert found["video"] == pytest.approx(2.5, abs=0.05) and found["audio"] < 2.6
     assert flash_and_beep(target) == (pytest.approx(1.5, abs=STEP), None)

@@ -32,9 +32,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-PATIENT_SECONDS = video_source.TIMEOUT_SECONDS
-
-
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POSE_OFFLINE", raising=False)
@@ -284,7 +281,7 @@ def test_an_unreadable_stream_ends_in_bounded_time(impatient: None, scheme: str)
         address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ValueError, match=r"\(nothing came for 0\.5 seconds\)"):
             probe(address)
-        assert time.monotonic() - started < PATIENT_SECONDS / 2
+        assert time.monotonic() - started < 5
 
 
 def test_a_stream_that_falls_silent_ends(tmp_path: Path, impatient: None) -> None:
@@ -299,13 +296,13 @@ def test_a_stream_that_falls_silent_ends(tmp_path: Path, impatient: None) -> Non
             connection, _ = listening.accept()
             with connection:
                 connection.sendall(data[: len(data) // 2])
-                done.wait(HANG_SECONDS)
+                done.wait(10)
 
         thread = threading.Thread(target=feed, daemon=True)
         thread.start()
         started = time.monotonic()
         assert 5 < len(list(found)) < 60
-        assert time.monotonic() - started < PATIENT_SECONDS / 2
+        assert time.monotonic() - started < 5
         done.set()
         thread.join()
 

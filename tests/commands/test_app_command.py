@@ -509,7 +509,7 @@ def test_the_program_talks_to_nobody_and_ends_clean(sent, tmp_path):
         with visitor.http.stream("GET", "/gradio_api/heartbeat/me") as page:
             next(page.iter_raw())  # an open page: it hears from the program until that ends
             program.send_signal(sent)
-            _, errors = program.communicate(timeout=HANG_SECONDS)
+            _, errors = program.communicate(timeout=20)
     finally:
         program.kill()
     assert program.returncode == 0

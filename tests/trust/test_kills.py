@@ -180,7 +180,7 @@ def test_of_two_processes_one_is_struck(data, tmp_path, number, count):
         os.kill(processes[chosen].pid, number) if not finished else None
         struck_at = time.monotonic()
         statuses = both_end(processes)
-        assert time.monotonic() - struck_at < HANG_SECONDS
+        assert time.monotonic() - struck_at < 60
         said = out.with_suffix(f".{1 - chosen}.log").read_text()
         assert "Traceback" not in said, said
         if not finished and number == signal.SIGKILL:
@@ -231,7 +231,7 @@ def test_torchrun_starts_a_run_again_that_lost_a_process(data, tmp_path):
     assert all(ours[name] == theirs[name] for name in ("step", "model", "trained", "optimizer"))
     assert "going on after step" in log.read_text()
     assert log.read_text().count("pose: error: another process of this run has ended") <= 1
-    deadline = time.monotonic() + HANG_SECONDS
+    deadline = time.monotonic() + 30
     while left := [pid for pid in family if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)

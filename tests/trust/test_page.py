@@ -116,7 +116,7 @@ def test_pictures_beyond_the_limit_are_refused(tmp_path, monkeypatch):
 
 
 def hang(connection, *given):
-    time.sleep(HANG_SECONDS)
+    time.sleep(60)
 
 
 def take_all(connection, *given):
@@ -156,7 +156,7 @@ def test_a_decoder_that_goes_wrong_is_a_line(photo, monkeypatch, no_decoder_left
     started = time.monotonic()
     with pytest.raises(ValueError, match=said):
         app_decoding.decoded_picture(photo)
-    assert time.monotonic() - started < HANG_SECONDS / 2
+    assert time.monotonic() - started < 30
 
 
 def test_a_frame_of_the_camera_is_read_by_our_own_readers(photo):
