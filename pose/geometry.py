@@ -194,4 +194,4 @@ def to_image(keypoints: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     matrices = np.asarray(matrices, dtype=np.float64)
     shifted = np.asarray(keypoints, dtype=np.float64) - matrices[:, None, :, 2]
     inverse = np.linalg.inv(matrices[:, :, :2])
-    return np.einsum("bij,bkj->bki", inverse, shifted)
+    return shifted @ inverse.transpose(0, 2, 1)

@@ -116,6 +116,7 @@ def our_way(codec: Codec, device: torch.device, *, flip: bool) -> Way:
     """The same by what prediction and evaluation run."""
     swap = torch.from_numpy(COCO_17.flip_index).to(device) if flip else None
 
+    @torch.inference_mode()
     def way(batches: list[Batch]) -> np.ndarray:
         found = []
         for maps, matrices in batches:

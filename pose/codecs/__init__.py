@@ -46,7 +46,8 @@ class Codec(Protocol):
         ...
 
     def unflip(self, maps: torch.Tensor, flip_index: torch.Tensor) -> torch.Tensor:
-        """Maps of mirrored crops -> maps that lie over those of the crops themselves."""
+        """Maps of mirrored crops -> maps that lie over those of the crops themselves, in memory of
+        their own."""
         ...
 
     def heat(self, maps: torch.Tensor) -> torch.Tensor:

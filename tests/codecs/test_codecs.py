@@ -169,6 +169,14 @@ def test_flipping_swaps_sides(codec):
     assert not back[:, left].any()
 
 
+def test_unflipped_maps_are_written_into_and_the_networks_stay_as_they_are(codec):
+    points = random_points(codec)
+    maps, _ = codec.encode(points, all_labelled(points))
+    kept = maps.clone()
+    codec.unflip(maps, torch.arange(17)).fill_(7)
+    assert torch.equal(maps, kept)
+
+
 def test_no_people_is_an_input(codec):
     targets, weights = codec.encode(torch.zeros(0, 17, 2), torch.zeros(0, 17, dtype=torch.bool))
     points, scores = codec.decode(targets)
