@@ -83,18 +83,25 @@ class PoseDataset(Dataset[PoseBatch]):
             "matrices": torch.from_numpy(matrices),
             "index": torch.tensor(indices),
         }
-        rows = image_by_image(self.people.image_index[indices])
-        if self.warped_by == "device":
-            windows = {row: Window.of(self.parts.part(indices[row]), crops[row]) for row in rows}
-            return WindowBatch(
-                *lay_out([windows[i] for i in range(len(keys))]), self.size, **labels
-            )
-        images = np.empty((len(keys), 3, self.size[1], self.size[0]), np.uint8)
-        for row in rows:
-            part = self.parts.part(indices[row])
-            picture = part.crop(crops[row]).warp(part.pixels, self.arithmetic)
-            cv2.split(picture, list(images[row]))  # into the planes of the batch
-        return PoseBatch(torch.from_numpy(images), **labels)
+        if self.warped_by == "loader":
+            return PoseBatch(torch.from_numpy(self._warped(indices, crops)), **labels)
+        places = image_by_image(self.people.image_index[indices])
+        windows = {i: Window.of(self.parts.part(indices[i]), crops[i]) for i in places}
+        return WindowBatch(*lay_out([windows[i] for i in range(len(keys))]), self.size, **labels)
+
+    def _warped(self, indices: list[int], crops: list[Crop]) -> np.ndarray:
+        """The crops (B, 3, h, w) of people."""
+        pictures = np.empty((len(crops), 3, self.size[1], self.size[0]), np.uint8)
+        idle = np.empty(pictures.shape[2:], np.uint8)
+        shown_in = self.people.image_index[indices]
+        _, number, people = np.unique(shown_in, return_inverse=True, return_counts=True)
+        for i in image_by_image(shown_in):
+            part = self.parts.part(indices[i])
+            pixels = part.to_warp(self.size, crops=people[number[i]])
+            picture = part.crop(crops[i]).warp(pixels, self.arithmetic)
+            planes = [*pictures[i], idle]
+            cv2.split(picture, planes[: picture.shape[2]])
+        return pictures
 
     def _labels(self, indices: list[int], matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (B, K, 2) float32 in input pixels, and (B, K) bool which are labelled; left

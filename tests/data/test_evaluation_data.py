@@ -202,6 +202,23 @@ def test_a_reduced_picture_lies_where_the_whole_one_does(tmp_path, reduction, wi
     assert np.abs(mean_apart(crop, whole, part.crop(aside), image)).max() > 0.08
 
 
+@pytest.mark.parametrize("arithmetic", ["installed", "opencv4"])
+@pytest.mark.parametrize("rotation", [0, 35])
+def test_the_channel_that_warping_is_faster_with_changes_no_value(arithmetic, rotation):
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    part = Part(noise, np.zeros(2), np.ones(2))
+    few, many = part.to_warp(SIZE, crops=1), part.to_warp(SIZE, crops=20)
+    assert few is noise, "twenty times the pixels of the crop: not worth it"
+    assert many.shape == (480, 640, 4)
+    assert part.to_warp(SIZE, crops=30) is many, "made once a photograph"
+    for extent in (60, 150, 500):
+        crop = Crop.around(
+            np.array([200, 50]), np.array([extent, extent * 4 / 3]), SIZE, rotation=rotation
+        )
+        warped = crop.warp(many, arithmetic)[..., :3]
+        assert np.array_equal(warped, crop.warp(noise, arithmetic))
+
+
 def mean_apart(crop, image, other_crop, other_image):
     """(3,) levels a channel."""
     return (crop.warp(image).astype(float) - other_crop.warp(other_image)).mean(axis=(0, 1))
