@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from pose.once import say_once
 from pose.telemetry import forbid_telemetry
 from tests.sockets import keep_here
 
+# A law is of what comes out, not of how soon: a busy machine breaks none.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 keep_here()
 # Tests also import libraries of others by themselves, and start programs that do.
 forbid_telemetry()

@@ -40,7 +40,7 @@ crops = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(crops, st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=5))
 def test_crop_round_trip(crop, points):
     points = np.array(points)
@@ -49,7 +49,7 @@ def test_crop_round_trip(crop, points):
     assert np.abs(batch[0] - points).max() < 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(coordinate, coordinate, st.floats(20, 3000), st.floats(-90, 90), coordinate, coordinate)
 def test_crop_is_the_published_closed_form(cx, cy, width, t, x, y):
     """x' = W/2 + k[(x-cx) cos t + (y-cy) sin t], y' = H/2 + k[-(x-cx) sin t + (y-cy) cos t]."""
@@ -80,7 +80,7 @@ def test_a_box_grows_to_the_aspect_and_by_a_quarter():
     assert crop.to_input(np.array([15.0 + 187.5, 450.0])) == pytest.approx([192, 256])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.1, 5000), st.floats(0.1, 5000))
 def test_fix_aspect_is_the_published_branch(width, height):
     aspect = SIZE[0] / SIZE[1]
@@ -88,7 +88,7 @@ def test_fix_aspect_is_the_published_branch(width, height):
     assert fix_aspect(np.array([width, height]), SIZE) == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(*[st.integers(0, 999)] * 4), max_size=4))
 def test_boxes_there_and_back(boxes):
     boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)

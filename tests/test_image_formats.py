@@ -313,7 +313,7 @@ ENCODED = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(ENCODED), st.data())
 def test_damage_gives_a_picture_or_one_line(data: bytes, draw: st.DataObject) -> None:
     damaged = bytearray(data)

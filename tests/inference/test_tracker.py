@@ -225,7 +225,7 @@ def test_who_is_away_for_too_long_is_somebody_new():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_id_is_given_twice(seed):
     """Whatever comes: an id is once a frame, comes back within the gap or never, and new ones are
     counted upwards."""
@@ -256,7 +256,7 @@ def test_no_id_comes_back_after_everybody_left():
 
 
 @given(st.integers(0, 1000), st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_of_people_decides_nothing(seed, shuffle):
     rng = np.random.default_rng(shuffle)
     plain, mixed = Tracker(COCO_17), Tracker(COCO_17)
@@ -418,7 +418,6 @@ def slow_similarity(one, other, threshold):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_similarity_is_the_mean_of_oks_and_iou(seed):
     rng = np.random.default_rng(seed)
     sides = []

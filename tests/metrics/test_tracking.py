@@ -222,7 +222,7 @@ def by_motmetrics(sequences, names):
 
 
 @pytest.mark.parametrize("likeness", LIKENESS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS)
 def test_hota_and_idf1_are_those_of_trackeval(seed, likeness):
     sequences = random_sequences(seed, likeness)
@@ -238,7 +238,7 @@ def test_hota_and_idf1_are_those_of_trackeval(seed, likeness):
 
 
 @pytest.mark.parametrize("likeness", LIKENESS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS)
 def test_clear_mot_and_idf1_are_those_of_motmetrics(seed, likeness):
     sequences = random_sequences(seed, likeness)
@@ -258,7 +258,7 @@ def test_clear_mot_and_idf1_are_those_of_motmetrics(seed, likeness):
     assert idf1(sequences) == pytest.approx(f1, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS)
 def test_clear_mot_is_that_of_trackeval_where_nobody_is_like_two(seed):
     # else they may differ: trackeval keeps matches of the frame just before only, and takes
@@ -273,7 +273,7 @@ def test_clear_mot_is_that_of_trackeval_where_nobody_is_like_two(seed):
         assert counts.mota == pytest.approx(theirs["MOTA"], abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS)
 def test_other_names_and_other_orders_change_nothing(seed):
     sequences = random_sequences(seed)

@@ -70,9 +70,7 @@ def suggestions(draw):
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(images=suggestions())
 def test_unchanged_is_unchanged(tool, images, tmp_path):
     """Label Studio keeps places to far less than a thousandth of a pixel, CVAT to a hundredth."""

@@ -92,7 +92,7 @@ def rows(columns, colours):
     return list(zip(*columns, colours, strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 3), max_size=7), st.integers(1, 8))
 def test_the_choice_is_that_of_plain_loops(seed, counts, number):
     rng = np.random.default_rng(seed)
